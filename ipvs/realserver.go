@@ -1,0 +1,180 @@
+package ipvs
+
+import (
+	"net/netip"
+	"sync/atomic"
+)
+
+// ServerFlags are the live flags of a real server.
+type ServerFlags uint32
+
+// Server flags, with the kernel's numbers (IP_VS_DEST_F_*).
+const (
+	Available ServerFlags = 0x1 // configured; cleared when the server is deleted
+	Overload  ServerFlags = 0x2 // at its upper threshold: takes no new connection
+)
+
+// RealServer is the live object behind a [Destination]. Schedulers read it,
+// connection tables count in it, and it outlives its configuration for as long
+// as connections refer to it (the kernel's "trash").
+//
+// Addr and ID never change. Everything else is atomic: any goroutine may read;
+// the configuration numbers are written by the director's one writer, the
+// counts by the shards.
+type RealServer struct {
+	Addr netip.AddrPort
+	ID   uint32 // index into the director's table of servers
+
+	weight     atomic.Int32
+	lastWeight atomic.Int32
+	upper      atomic.Uint32
+	lower      atomic.Uint32
+	flags      atomic.Uint32
+	active     atomic.Int32
+	inactive   atomic.Int32
+	persistent atomic.Int32
+}
+
+// NewRealServer returns an available server with the numbers of d and no
+// connections.
+func NewRealServer(id uint32, d *Destination) *RealServer {
+	s := &RealServer{Addr: d.Addr, ID: id}
+	s.flags.Store(uint32(Available))
+	s.weight.Store(d.Weight)
+	s.lastWeight.Store(d.Weight)
+	s.upper.Store(d.UpperThreshold)
+	s.lower.Store(d.LowerThreshold)
+	return s
+}
+
+// Configure gives s the weight and thresholds of d, as an edit or a re-add does.
+// OVERLOAD is cleared when the new upper threshold is 0 or above the old one,
+// and never set here (semantics 1.2, __ip_vs_update_dest).
+func (s *RealServer) Configure(d *Destination) {
+	s.weight.Store(d.Weight)
+	if d.Weight != 0 {
+		s.lastWeight.Store(d.Weight)
+	}
+	if d.UpperThreshold == 0 || d.UpperThreshold > s.upper.Load() {
+		s.clear(Overload)
+	}
+	s.upper.Store(d.UpperThreshold)
+	s.lower.Store(d.LowerThreshold)
+}
+
+// Weight returns the configured weight; 0 is quiesced.
+func (s *RealServer) Weight() int32 { return s.weight.Load() }
+
+// LastWeight returns the latest non-zero weight, or the weight at add time;
+// only mh looks at it.
+func (s *RealServer) LastWeight() int32 { return s.lastWeight.Load() }
+
+// Thresholds returns the upper and the lower connection threshold.
+func (s *RealServer) Thresholds() (upper, lower uint32) { return s.upper.Load(), s.lower.Load() }
+
+// Active returns the number of active connections.
+func (s *RealServer) Active() int32 { return s.active.Load() }
+
+// Inactive returns the number of inactive connections.
+func (s *RealServer) Inactive() int32 { return s.inactive.Load() }
+
+// PersistConns returns the number of persistence templates.
+func (s *RealServer) PersistConns() int32 { return s.persistent.Load() }
+
+// Available reports whether the server is configured (not deleted).
+func (s *RealServer) Available() bool { return s.flags.Load()&uint32(Available) != 0 }
+
+// Overloaded reports whether the server is at its upper threshold.
+func (s *RealServer) Overloaded() bool { return s.flags.Load()&uint32(Overload) != 0 }
+
+// Eligible reports whether the common rule of most schedulers lets the server
+// take a new connection: weight above 0 and not overloaded (semantics 2.1).
+func (s *RealServer) Eligible() bool { return s.Weight() > 0 && !s.Overloaded() }
+
+// SetAvailable marks the server as configured or as deleted. Writer only.
+func (s *RealServer) SetAvailable(on bool) {
+	if on {
+		s.set(Available)
+	} else {
+		s.clear(Available)
+	}
+}
+
+// BindInactive and its siblings move one connection between the counts
+// (semantics 3.5). Shards call them when a connection is born, changes between
+// active and inactive, or dies.
+func (s *RealServer) BindInactive() {
+	s.inactive.Add(1)
+	s.raiseOverload()
+}
+
+// BindTemplate counts a new persistence template.
+func (s *RealServer) BindTemplate() {
+	s.persistent.Add(1)
+	s.raiseOverload()
+}
+
+// Activate moves a connection from the inactive to the active count.
+func (s *RealServer) Activate() {
+	s.inactive.Add(-1)
+	s.active.Add(1)
+}
+
+// Deactivate moves a connection from the active to the inactive count.
+func (s *RealServer) Deactivate() {
+	s.active.Add(-1)
+	s.inactive.Add(1)
+}
+
+// UnbindActive gives back an active connection.
+func (s *RealServer) UnbindActive() {
+	s.active.Add(-1)
+	s.lowerOverload()
+}
+
+// UnbindInactive gives back an inactive connection.
+func (s *RealServer) UnbindInactive() {
+	s.inactive.Add(-1)
+	s.lowerOverload()
+}
+
+// UnbindTemplate gives back a persistence template.
+func (s *RealServer) UnbindTemplate() {
+	s.persistent.Add(-1)
+	s.lowerOverload()
+}
+
+// InUse reports whether connections or templates still refer to the server.
+func (s *RealServer) InUse() bool {
+	return s.active.Load() != 0 || s.inactive.Load() != 0 || s.persistent.Load() != 0
+}
+
+func (s *RealServer) conns() int64 { return int64(s.active.Load()) + int64(s.inactive.Load()) }
+
+func (s *RealServer) raiseOverload() {
+	if u := s.upper.Load(); u != 0 && s.conns() >= int64(u) {
+		s.set(Overload)
+	}
+}
+
+func (s *RealServer) lowerOverload() {
+	if !s.Overloaded() {
+		return
+	}
+	upper, lower := int64(s.upper.Load()), int64(s.lower.Load())
+	switch {
+	case lower != 0:
+		if s.conns() < lower {
+			s.clear(Overload)
+		}
+	case upper != 0:
+		if 4*s.conns() < 3*upper {
+			s.clear(Overload)
+		}
+	default:
+		s.clear(Overload)
+	}
+}
+
+func (s *RealServer) set(f ServerFlags)   { s.flags.Or(uint32(f)) }
+func (s *RealServer) clear(f ServerFlags) { s.flags.And(^uint32(f)) }
