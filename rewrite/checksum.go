@@ -1,0 +1,122 @@
+package rewrite
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Sum returns the ones' complement sum of b as big-endian 16-bit words, added
+// to initial (RFC 1071). An odd last byte counts as if a zero followed. The
+// result is not complemented; it is 0 only if b and initial are all zero.
+func Sum(b []byte, initial uint32) uint16 {
+	// The sum does not depend on byte order but for a swap at the end, so the
+	// words are loaded as the machine likes them, eight bytes at a time.
+	var acc, carry uint64
+	for len(b) >= 32 {
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[0:8]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[8:16]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[16:24]), carry)
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[24:32]), carry)
+		b = b[32:]
+	}
+	for len(b) >= 8 {
+		acc, carry = bits.Add64(acc, binary.LittleEndian.Uint64(b[:8]), carry)
+		b = b[8:]
+	}
+	var tail uint64
+	if len(b) >= 4 {
+		tail = uint64(binary.LittleEndian.Uint32(b[:4]))
+		b = b[4:]
+	}
+	if len(b) >= 2 {
+		tail += uint64(binary.LittleEndian.Uint16(b[:2]))
+		b = b[2:]
+	}
+	if len(b) == 1 {
+		tail += uint64(b[0])
+	}
+	acc, carry = bits.Add64(acc, tail, carry)
+	acc = acc>>32 + acc&0xffffffff + carry
+	acc = acc>>32 + acc&0xffffffff
+	words := fold(uint32(acc>>16) + uint32(acc&0xffff))
+	return fold(uint32(bits.ReverseBytes16(words)) + fold32(initial))
+}
+
+// Checksum returns the internet checksum (RFC 1071) of b: the complement of
+// [Sum]. Over bytes that contain their own correct checksum it is 0.
+func Checksum(b []byte, initial uint32) uint16 { return ^Sum(b, initial) }
+
+// fold32 brings a sum of words down to at most 17 bits, so that it can be added
+// to without overflow.
+func fold32(sum uint32) uint32 { return sum>>16 + sum&0xffff }
+
+// fold adds the carries of a sum of 16-bit words back into it.
+func fold(sum uint32) uint16 {
+	sum = fold32(sum)
+	return uint16(sum>>16 + sum&0xffff)
+}
+
+// pseudoSum returns the unfolded sum of the IPv4 pseudo header: addresses,
+// protocol and the length in bytes of L4 header and payload (RFC 9293 3.1).
+func pseudoSum(src, dst uint32, proto uint8, length int) uint32 {
+	return src>>16 + src&0xffff + dst>>16 + dst&0xffff + uint32(proto) + uint32(length)
+}
+
+// delta16 is what a sum changes by when the word old becomes new (RFC 1624:
+// ~m + m'), unfolded.
+func delta16(old, new uint16) uint32 { return uint32(^old) + uint32(new) }
+
+// delta32 is [delta16] for a field of two words.
+func delta32(old, new uint32) uint32 {
+	return delta16(uint16(old>>16), uint16(new>>16)) + delta16(uint16(old), uint16(new))
+}
+
+// updateChecksum changes the complete checksum in field, two bytes, by delta:
+// HC' = ~(~HC + ~m + m') (RFC 1624, equation 3).
+func updateChecksum(field []byte, delta uint32) {
+	sum := uint32(^binary.BigEndian.Uint16(field)) + delta
+	binary.BigEndian.PutUint16(field, ^fold(sum))
+}
+
+// setIPv4Checksum computes the header checksum of ip, a whole IPv4 header with
+// its options, and stores it.
+func setIPv4Checksum(ip []byte) {
+	ip[10], ip[11] = 0, 0
+	binary.BigEndian.PutUint16(ip[10:12], Checksum(ip, 0))
+}
+
+// nonZero returns the checksum as UDP sends it: a computed 0 goes out as
+// 0xffff, the other zero of ones' complement, because a UDP checksum of 0 means
+// that there is none (RFC 768).
+func nonZero(checksum uint16) uint16 {
+	if checksum == 0 {
+		return 0xffff
+	}
+	return checksum
+}
+
+// CompleteChecksum finishes a partial checksum: it sums the packet from the
+// offset start in the frame (virtio's csum_start) to the packet's end and puts
+// the complement at start+offset (csum_offset), where the sum of the pseudo
+// header is. As in the kernel, a result of 0 is stored as 0xffff for every
+// protocol, which UDP needs and the others do not mind. Ethernet padding after
+// an IPv4 packet is not counted. It reports false, and changes nothing, when
+// the place is not inside the packet.
+func CompleteChecksum(frame []byte, start, offset int) bool {
+	end := packetEnd(frame)
+	if start < EthernetLen || start > end || offset < 0 || offset+2 > end-start {
+		return false
+	}
+	l4 := frame[start:end]
+	binary.BigEndian.PutUint16(l4[offset:offset+2], nonZero(Checksum(l4, 0)))
+	return true
+}
+
+// packetEnd returns where the packet in the frame ends: after the total length
+// that an IPv4 header states, or with the frame.
+func packetEnd(frame []byte) int {
+	if len(frame) < EthernetLen+ipv4MinLen || binary.BigEndian.Uint16(frame[12:14]) != etherTypeIPv4 {
+		return len(frame)
+	}
+	return min(len(frame), EthernetLen+int(binary.BigEndian.Uint16(frame[16:18])))
+}
