@@ -47,7 +47,7 @@ func NewRealServer(id uint32, d *Destination) *RealServer {
 	return s
 }
 
-// Configure gives s the weight and thresholds of d, as an edit or a re-add does.
+// Configure gives s the weight and thresholds of d, as an edit does.
 // OVERLOAD is cleared when the new upper threshold is 0 or above the old one,
 // and never set here (semantics 1.2, __ip_vs_update_dest).
 func (s *RealServer) Configure(d *Destination) {
@@ -61,6 +61,17 @@ func (s *RealServer) Configure(d *Destination) {
 	s.upper.Store(d.UpperThreshold)
 	s.lower.Store(d.LowerThreshold)
 }
+
+// Restore gives s the numbers of d as Configure does, makes it available again,
+// and takes the weight of this add for the last one, whatever it was before.
+func (s *RealServer) Restore(d *Destination) {
+	s.Configure(d)
+	s.lastWeight.Store(d.Weight)
+	s.set(Available)
+}
+
+// Discard marks the server as deleted.
+func (s *RealServer) Discard() { s.clear(Available) }
 
 // Weight returns the configured weight; 0 is quiesced.
 func (s *RealServer) Weight() int32 { return s.weight.Load() }
@@ -90,15 +101,6 @@ func (s *RealServer) Overloaded() bool { return s.flags.Load()&uint32(Overload) 
 // Eligible reports whether the common rule of most schedulers lets the server
 // take a new connection: weight above 0 and not overloaded (semantics 2.1).
 func (s *RealServer) Eligible() bool { return s.Weight() > 0 && !s.Overloaded() }
-
-// SetAvailable marks the server as configured or as deleted. Writer only.
-func (s *RealServer) SetAvailable(on bool) {
-	if on {
-		s.set(Available)
-	} else {
-		s.clear(Available)
-	}
-}
 
 // BindInactive and its siblings move one connection between the counts
 // (semantics 3.5). Shards call them when a connection is born, changes between

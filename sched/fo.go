@@ -1,0 +1,25 @@
+package sched
+
+import (
+	"time"
+
+	"natlb/ipvs"
+)
+
+// fo is weighted fail-over: the heaviest server that may take connections takes
+// all of them, the first in the list among equals.
+//
+// Source: ip_vs_fo.c.
+type fo struct{ list }
+
+// Schedule compares all servers.
+func (o *fo) Schedule(*Flow, time.Duration) *ipvs.RealServer {
+	var best *ipvs.RealServer
+	var heaviest int32
+	for _, s := range o.servers {
+		if weight := s.Weight(); weight > heaviest && !s.Overloaded() {
+			best, heaviest = s, weight
+		}
+	}
+	return best
+}

@@ -1,0 +1,50 @@
+package sched
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"natlb/ipvs"
+)
+
+// goldenRatio is the multiplier of the kernel's hash_32 (include/linux/hash.h).
+const goldenRatio = 0x61C88647
+
+// hash32 returns the top bits of x times the golden ratio, as hash_32 does.
+func hash32(x uint32, bits uint) uint32 {
+	return x * goldenRatio >> (32 - bits)
+}
+
+// fold makes one number of an address: an IPv4 address as it is, in host byte
+// order; an IPv6 address as its four words XORed together (ip_vs_sh.c and the
+// other hashing schedulers).
+func fold(a netip.Addr) uint32 {
+	if a.Is4() {
+		b := a.As4()
+		return binary.BigEndian.Uint32(b[:])
+	}
+	b := a.As16()
+	return binary.BigEndian.Uint32(b[0:]) ^ binary.BigEndian.Uint32(b[4:]) ^
+		binary.BigEndian.Uint32(b[8:]) ^ binary.BigEndian.Uint32(b[12:])
+}
+
+// clientKey is what sh and mh hash: the client's address, plus its port if the
+// service asks for that.
+type clientKey struct {
+	fallback, port bool
+}
+
+// SetFlags implements [Reflag].
+func (k *clientKey) SetFlags(flags ipvs.ServiceFlags) {
+	k.fallback = flags&ipvs.FlagSched1 != 0
+	k.port = flags&ipvs.FlagSched2 != 0
+}
+
+// of returns the number of a flow's client; the sum wraps at 32 bits.
+func (k *clientKey) of(f *Flow) uint32 {
+	key := fold(f.CIP)
+	if k.port {
+		key += uint32(f.CPort)
+	}
+	return key
+}

@@ -1,0 +1,75 @@
+package sched
+
+import (
+	"time"
+
+	"natlb/ipvs"
+)
+
+// lblc is locality-based least connection, for firewall-mark services in front
+// of caches: an address that packets are sent to stays with the server that wlc
+// picked for it first. It is picked anew only when that server is deleted,
+// quiesced or crowded. The overload flag does not end a mapping; it only keeps
+// a server from a fresh pick.
+//
+// Source: ip_vs_lblc.c.
+type lblc struct {
+	list
+	addrCache[*ipvs.RealServer]
+}
+
+func newLBLC() *lblc {
+	l := new(lblc)
+	l.addrCache.init()
+	return l
+}
+
+// Schedule asks the cache, then wlc. When there is nobody to pick, an entry
+// stays as it is.
+func (l *lblc) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
+	entry := l.get(f.VIP, now)
+	if entry != nil {
+		s := entry.value
+		if s.Available() && s.Weight() > 0 && !crowded(s, l.servers) {
+			return s
+		}
+	}
+	s := leastLoaded(l.servers)
+	switch {
+	case s == nil:
+	case entry != nil:
+		entry.value = s
+	default:
+		l.put(f.VIP, now, s)
+	}
+	return s
+}
+
+// Update takes the new list. Mappings to a deleted server stay, and hold again
+// if it is added again while they last (in the kernel they keep the very same
+// object alive).
+func (l *lblc) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer) {
+	l.servers = servers
+	if how != Add {
+		return
+	}
+	for entry := range l.all() {
+		if entry.value.Addr == changed.Addr {
+			entry.value = changed
+		}
+	}
+}
+
+// crowded reports whether a server has more active connections than its weight
+// while some server of the service has less than half of its own.
+func crowded(s *ipvs.RealServer, servers []*ipvs.RealServer) bool {
+	if s.Active() <= s.Weight() {
+		return false
+	}
+	for _, other := range servers {
+		if 2*int64(other.Active()) < int64(other.Weight()) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,117 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"natlb/ipvs"
+)
+
+// lblcr is locality-based least connection with replication: as lblc, but an
+// address has a set of servers. The least loaded of the set takes the
+// connection; when it is crowded, the wlc pick of the whole service joins the
+// set. A set that has not changed for the expiration time loses its most loaded
+// member at the next pick.
+//
+// Source: ip_vs_lblcr.c.
+type lblcr struct {
+	list
+	addrCache[serverSet]
+}
+
+func newLBLCR() *lblcr {
+	l := new(lblcr)
+	l.addrCache.init()
+	return l
+}
+
+// Schedule asks the set of the address, then wlc.
+func (l *lblcr) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
+	entry := l.get(f.VIP, now)
+	if entry == nil {
+		s := leastLoaded(l.servers)
+		if s != nil {
+			l.put(f.VIP, now, serverSet{members: []*ipvs.RealServer{s}, changed: now})
+		}
+		return s
+	}
+	set := &entry.value
+	s := set.least()
+	if len(set.members) > 1 && now > set.changed+l.expiration {
+		set.shrink(now)
+	}
+	if s != nil && !crowded(s, l.servers) {
+		return s // even if it has just left the set
+	}
+	if s = leastLoaded(l.servers); s != nil {
+		set.insert(s, now)
+	}
+	return s
+}
+
+// Update takes the new list. As in lblc, a set's deleted member is a member
+// again if it is added again.
+func (l *lblcr) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer) {
+	l.servers = servers
+	if how != Add {
+		return
+	}
+	for entry := range l.all() {
+		for i, s := range entry.value.members {
+			if s.Addr == changed.Addr {
+				entry.value.members[i] = changed
+			}
+		}
+	}
+}
+
+// serverSet is the servers of one address.
+type serverSet struct {
+	members []*ipvs.RealServer // the latest last; comparisons start from there
+	changed time.Duration      // when a member was last inserted or removed
+}
+
+// least returns the member with the least overhead per weight among those that
+// may take connections, the latest member among equals.
+func (s *serverSet) least() *ipvs.RealServer {
+	var best *ipvs.RealServer
+	var bestLoad, bestWeight int64
+	for _, m := range slices.Backward(s.members) {
+		weight := int64(m.Weight())
+		if weight <= 0 || m.Overloaded() || !m.Available() {
+			continue
+		}
+		if load := overhead(m); best == nil || bestLoad*weight > load*bestWeight {
+			best, bestLoad, bestWeight = m, load, weight
+		}
+	}
+	return best
+}
+
+// shrink removes the member with the most overhead per weight, the latest among
+// equals. Quiesced members are left alone.
+func (s *serverSet) shrink(now time.Duration) {
+	worst := -1
+	var worstLoad, worstWeight int64
+	for i, m := range slices.Backward(s.members) {
+		weight := int64(m.Weight())
+		if weight <= 0 {
+			continue
+		}
+		if load := overhead(m); worst < 0 || load*worstWeight > worstLoad*weight {
+			worst, worstLoad, worstWeight = i, load, weight
+		}
+	}
+	if worst >= 0 {
+		s.members = slices.Delete(s.members, worst, worst+1)
+		s.changed = now
+	}
+}
+
+// insert makes a server the latest member unless it is one already.
+func (s *serverSet) insert(server *ipvs.RealServer, now time.Duration) {
+	if !slices.Contains(s.members, server) {
+		s.members = append(s.members, server)
+		s.changed = now
+	}
+}

@@ -1,0 +1,51 @@
+package sched
+
+import (
+	"slices"
+	"time"
+
+	"natlb/ipvs"
+)
+
+// rr is round robin: the servers take turns in list order, whatever their
+// weights; quiesced and overloaded ones are passed over.
+//
+// It remembers the server it picked last, not a number of picks: a server that
+// is added comes to the head and has its turn after the walk has wrapped, and
+// when the last picked one is deleted its predecessor takes the place, so that
+// the next pick is the one that was next before.
+//
+// Source: ip_vs_rr.c.
+type rr struct {
+	list
+	last int // index of the last pick; -1 is the place before the first server
+}
+
+func newRR() *rr { return &rr{last: -1} }
+
+// Schedule walks from behind the last pick round to the last pick itself.
+func (r *rr) Schedule(*Flow, time.Duration) *ipvs.RealServer {
+	n := len(r.servers)
+	i := r.last
+	for range n {
+		if i++; i == n {
+			i = 0
+		}
+		if s := r.servers[i]; s.Eligible() {
+			r.last = i
+			return s
+		}
+	}
+	return nil
+}
+
+// Update finds the place of the last pick in the new list; if that server is
+// gone, the nearest one before it that is still there holds the place.
+func (r *rr) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
+	at := -1
+	for i := r.last; i >= 0 && at < 0; i-- {
+		at = slices.Index(servers, r.servers[i])
+	}
+	r.last = at
+	r.servers = servers
+}

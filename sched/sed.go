@@ -1,0 +1,36 @@
+package sched
+
+import (
+	"time"
+
+	"natlb/ipvs"
+)
+
+// sed is shortest expected delay: the smallest (active + 1) per weight wins,
+// the first in the list among equals. Inactive connections do not count, and
+// UDP connections are always inactive: a UDP service sends everything to its
+// heaviest server.
+//
+// Source: ip_vs_sed.c.
+type sed struct{ list }
+
+// Schedule compares all servers.
+func (s *sed) Schedule(*Flow, time.Duration) *ipvs.RealServer {
+	return shortestDelay(s.servers)
+}
+
+// shortestDelay is the sed rule, which nq falls back to.
+func shortestDelay(servers []*ipvs.RealServer) *ipvs.RealServer {
+	var best *ipvs.RealServer
+	var bestDelay, bestWeight int64
+	for _, s := range servers {
+		weight := int64(s.Weight())
+		if weight <= 0 || s.Overloaded() {
+			continue
+		}
+		if delay := int64(s.Active()) + 1; best == nil || bestDelay*weight > delay*bestWeight {
+			best, bestDelay, bestWeight = s, delay, weight
+		}
+	}
+	return best
+}
