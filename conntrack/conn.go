@@ -1,0 +1,69 @@
+package conntrack
+
+import "time"
+
+// Ref names an entry of a table. The zero value names none. A Ref is good until
+// the entry is removed; tables reuse the numbers of removed entries.
+type Ref uint32
+
+// Flags of a connection, with the kernel's numbers (include/net/ip_vs.h).
+type Flags uint16
+
+// Connection flags. The lowest three bits are the forwarding method.
+const (
+	MethodMask Flags = 0x0007
+	NoOutput   Flags = 0x0080 // no packet of the server seen or expected: INPUT_ONLY table
+	Inactive   Flags = 0x0100 // counted in the server's inactive connections
+	NoCPort    Flags = 0x0800 // client port not known yet
+	Template   Flags = 0x1000 // a persistence template, not a connection
+	OnePacket  Flags = 0x2000 // scheduled for this packet only
+)
+
+// Key4 is the identity of an IPv4 connection: the client and the virtual
+// endpoint. Addresses and ports are in host byte order.
+type Key4 struct {
+	CIP, VIP     uint32
+	CPort, VPort uint16
+	Proto        uint8 // IANA number; 0 in templates of firewall-mark services
+}
+
+// Conn4 is one IPv4 connection or persistence template. It holds no pointer.
+// Addresses and ports are in host byte order. The owner of the table may change
+// everything but the key, which the table has hashed, and the unexported links.
+type Conn4 struct {
+	CIP, VIP, RIP       uint32
+	CPort, VPort, RPort uint16
+	Proto               uint8
+	State               State
+	Flags               Flags
+
+	Dest     uint32 // ID of the real server it is bound to
+	Service  uint32 // ID of the service that made it
+	Mark     uint32 // firewall mark of the packet that made it
+	InPkts   uint32 // packets of the client, wraps
+	Control  Ref    // the template or connection that controls this one
+	NControl uint32 // how many connections this one controls
+
+	// Timeout is the lifetime after each packet; Deadline is when it ends,
+	// on the shard's clock.
+	Timeout  time.Duration
+	Deadline time.Duration
+
+	hash uint32 // of the client endpoint
+	next Ref    // in the hash chain, newest first
+
+	timerPrev, timerNext Ref
+	timerSlot            uint16 // 1 + index of the wheel slot, 0: on no list
+	live                 bool
+}
+
+// Key returns the identity of c.
+func (c *Conn4) Key() Key4 {
+	return Key4{CIP: c.CIP, VIP: c.VIP, CPort: c.CPort, VPort: c.VPort, Proto: c.Proto}
+}
+
+// Masq reports whether c is forwarded by address translation.
+func (c *Conn4) Masq() bool { return c.Flags&MethodMask == 0 }
+
+// Is reports whether all flags of f are set.
+func (c *Conn4) Is(f Flags) bool { return c.Flags&f == f }

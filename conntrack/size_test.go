@@ -1,0 +1,13 @@
+package conntrack
+
+import (
+	"testing"
+	"unsafe"
+)
+
+func TestConnSize(t *testing.T) {
+	if got := unsafe.Sizeof(Conn4{}); got > 96 {
+		t.Errorf("Conn4 is %d bytes, want at most 96", got)
+	}
+	t.Logf("Conn4 is %d bytes", unsafe.Sizeof(Conn4{}))
+}

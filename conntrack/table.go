@@ -1,0 +1,293 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Config sets up a table.
+type Config struct {
+	// Seed keys the hash, because keys come from strangers. A replay passes a
+	// fixed one.
+	Seed uint64
+	// Max is the cap on entries; 0 means DefaultMax.
+	Max int
+	// Died is called for each entry that ends, before it is reused, so that
+	// its owner can give back what the entry is counted in. It must not call
+	// the table. May be nil.
+	Died func(*Conn4)
+}
+
+// DefaultMax is the default cap on the entries of one table.
+const DefaultMax = 16 << 20
+
+// Table4 holds the IPv4 connections of one shard. It is not safe for concurrent
+// use.
+type Table4 struct {
+	cfg   Config
+	index index
+	wheel wheel
+	slabs [][]Conn4
+	free  Ref // list of removed entries, linked by next
+	used  Ref // entries ever handed out
+	live  int
+	hand  Ref  // where the last search for an entry to evict ended
+	due   bool // the last Expire ran out of budget: more may be due
+}
+
+const (
+	slabBits = 12
+	slabSize = 1 << slabBits
+)
+
+// NewTable4 returns an empty table.
+func NewTable4(cfg Config) *Table4 {
+	if cfg.Max <= 0 {
+		cfg.Max = DefaultMax
+	}
+	return &Table4{cfg: cfg, index: newIndex()}
+}
+
+// Len returns the number of live entries, templates included.
+func (t *Table4) Len() int { return t.live }
+
+// At returns the entry that r names. r must be live.
+func (t *Table4) At(r Ref) *Conn4 {
+	i := r - 1
+	return &t.slabs[i>>slabBits][i&(slabSize-1)]
+}
+
+// FindIn returns the connection of a packet from a client, newest first, or 0:
+// its key is k (ip_vs_conn_in_get).
+func (t *Table4) FindIn(k *Key4) Ref {
+	h := t.hash(k.Proto, k.CIP, k.CPort)
+	for r := *t.index.bucket(h); r != 0; {
+		c := t.At(r)
+		if c.hash == h && c.VIP == k.VIP && c.VPort == k.VPort && c.CIP == k.CIP &&
+			c.CPort == k.CPort && c.Proto == k.Proto && c.Flags&(Template|NoCPort) == 0 {
+			return r
+		}
+		r = c.next
+	}
+	return 0
+}
+
+// FindOut returns the connection of a packet from sip:sport to the client
+// cip:cport, newest first, or 0: the real server's endpoint for translated
+// connections, the virtual one for others (ip_vs_conn_out_get).
+func (t *Table4) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cport uint16) Ref {
+	h := t.hash(proto, cip, cport)
+	for r := *t.index.bucket(h); r != 0; {
+		c := t.At(r)
+		if c.hash == h && c.CIP == cip && c.CPort == cport && c.Proto == proto && c.Flags&Template == 0 {
+			if c.Masq() {
+				if c.RIP == sip && c.RPort == sport {
+					return r
+				}
+			} else if c.VIP == sip && c.VPort == sport {
+				return r
+			}
+		}
+		r = c.next
+	}
+	return 0
+}
+
+// FindTemplate returns the persistence template with key k (CPort 0), or 0.
+func (t *Table4) FindTemplate(k *Key4) Ref {
+	h := t.hash(k.Proto, k.CIP, 0)
+	for r := *t.index.bucket(h); r != 0; {
+		c := t.At(r)
+		if c.hash == h && c.Flags&Template != 0 && c.CIP == k.CIP && c.VIP == k.VIP &&
+			c.VPort == k.VPort && c.Proto == k.Proto {
+			return r
+		}
+		r = c.next
+	}
+	return 0
+}
+
+// Insert makes an entry with key k, the initial timeout and no other contents,
+// in front of older entries with the same key. It returns 0 when the table is
+// at its cap; see Evict.
+func (t *Table4) Insert(k *Key4, now time.Duration) Ref {
+	if t.live >= t.cfg.Max {
+		return 0
+	}
+	if t.live == 0 {
+		t.wheel.jump(now)
+	}
+	r := t.take()
+	c := t.At(r)
+	*c = Conn4{
+		CIP: k.CIP, VIP: k.VIP, CPort: k.CPort, VPort: k.VPort, Proto: k.Proto,
+		Timeout: InitialTimeout, Deadline: now + InitialTimeout,
+		hash: t.hash(k.Proto, k.CIP, k.CPort), live: true,
+	}
+	head := t.index.bucket(c.hash)
+	c.next, *head = *head, r
+	t.live++
+	if t.live > t.index.size()/4*3 {
+		t.index.grow(t.At)
+	}
+	t.wheel.place(t, r, c)
+	return r
+}
+
+// Arm restarts the timer of c: it ends Timeout after now.
+func (t *Table4) Arm(r Ref, c *Conn4, now time.Duration) {
+	deadline := now + c.Timeout
+	earlier := deadline < c.Deadline
+	c.Deadline = deadline
+	if earlier && t.wheel.placedAfter(c) {
+		t.wheel.remove(t, c)
+		t.wheel.place(t, r, c)
+	}
+}
+
+// Remove ends an entry at once, whatever its timer says.
+func (t *Table4) Remove(r Ref) {
+	c := t.At(r)
+	if !c.live {
+		return
+	}
+	t.unhash(r, c)
+	t.wheel.remove(t, c)
+	if c.Control != 0 {
+		t.At(c.Control).NControl--
+	}
+	if t.cfg.Died != nil {
+		t.cfg.Died(c)
+	}
+	c.live = false
+	c.next, t.free = t.free, r
+	t.live--
+}
+
+// Expire ends the entries whose time is up at now, looking at no more than
+// budget entries, and reports how many it ended. An entry that controls others
+// lives on for ControlTimeout instead (semantics 3.4).
+func (t *Table4) Expire(now time.Duration, budget int) (ended int) {
+	t.due = false
+	if t.live == 0 {
+		return 0
+	}
+	for ; ; budget-- {
+		if t.due = budget <= 0; t.due {
+			break
+		}
+		r := t.wheel.pop(t, tickOf(now))
+		if r == 0 {
+			break
+		}
+		switch c := t.At(r); {
+		case c.Deadline > now:
+			t.wheel.place(t, r, c)
+		case c.NControl > 0:
+			c.Timeout = ControlTimeout
+			c.Deadline = now + c.Timeout
+			t.wheel.place(t, r, c)
+		default:
+			t.Remove(r)
+			ended++
+		}
+	}
+	return ended
+}
+
+// NextExpiry returns how long after now Expire may have something to do; a long
+// time when the table is empty.
+func (t *Table4) NextExpiry(now time.Duration) time.Duration {
+	switch {
+	case t.live == 0:
+		return time.Hour
+	case t.due:
+		return 0
+	}
+	if behind := now - time.Duration(t.wheel.tick<<tickBits); behind > 0 {
+		return max(t.wheel.next()-behind, 0)
+	}
+	return t.wheel.next()
+}
+
+// Evict removes one entry to make room, half-open connections first and then
+// finished ones, never an established one. It looks at a bounded number of
+// entries and reports whether it found one.
+func (t *Table4) Evict() bool {
+	const look = 64
+	var finished Ref
+	for range min(look, int(t.used)) {
+		t.hand = t.hand%t.used + 1
+		c := t.At(t.hand)
+		if !c.live || c.NControl > 0 || c.Flags&Template != 0 || c.Proto != protoTCP {
+			continue
+		}
+		if c.State.HalfOpen() {
+			t.Remove(t.hand)
+			return true
+		}
+		if c.State == TCPTimeWait || c.State == TCPClose {
+			finished = t.hand
+		}
+	}
+	if finished != 0 {
+		t.Remove(finished)
+		return true
+	}
+	return false
+}
+
+const protoTCP = 6
+
+// All calls yield for each live entry in table order until it returns false.
+// The entry may be changed but not removed from inside.
+func (t *Table4) All(yield func(Ref, *Conn4) bool) {
+	t.Range(1, int(t.used), yield)
+}
+
+// Range does the same for at most n slots from first on, and returns the Ref to
+// go on with, 0 at the end: so a listing of millions need not hold the shard.
+func (t *Table4) Range(first Ref, n int, yield func(Ref, *Conn4) bool) (next Ref) {
+	for r := first; r <= t.used; r++ {
+		if n--; n < 0 {
+			return r
+		}
+		if c := t.At(r); c.live && !yield(r, c) {
+			return 0
+		}
+	}
+	return 0
+}
+
+func (t *Table4) hash(proto uint8, cip uint32, cport uint16) uint32 {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], t.cfg.Seed)
+	binary.LittleEndian.PutUint32(b[8:], cip)
+	binary.LittleEndian.PutUint32(b[12:], uint32(cport)<<16|uint32(proto))
+	return uint32(xxhash.Sum64(b[:]))
+}
+
+// take returns a slot from the free list, or the next one of the last slab.
+func (t *Table4) take() Ref {
+	if r := t.free; r != 0 {
+		t.free = t.At(r).next
+		return r
+	}
+	if int(t.used)>>slabBits == len(t.slabs) {
+		t.slabs = append(t.slabs, make([]Conn4, slabSize))
+	}
+	t.used++
+	return t.used
+}
+
+func (t *Table4) unhash(r Ref, c *Conn4) {
+	for p := t.index.bucket(c.hash); *p != 0; {
+		if *p == r {
+			*p = c.next
+			return
+		}
+		p = &t.At(*p).next
+	}
+}
