@@ -1,0 +1,102 @@
+package dataplane
+
+import (
+	"time"
+
+	"natlb/rewrite"
+)
+
+// accept is what happens to a packet that is not IPVS's business: the kernel
+// would hand it to the host's own stack or route it on. What natlb does depends
+// on whose the destination is (semantics 5.9, design section 6):
+//
+//	a VIP that natlb owns          natlb answers as the host would have
+//	a VIP of the host, guarded     the same: the guard keeps the host from it
+//	another address of the host    the host's business
+//	elsewhere, from a real server  routed: natlb is the servers' gateway
+//	a real server                  routed, unless the host does it itself
+func (s *Shard) accept(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
+	to, from := s.view.roles.of(p.Dst), s.view.roles.of(p.Src)
+	switch {
+	case to&roleOwned != 0 || to&roleVIP != 0 && s.guarded(p):
+		return s.answerAsHost(f, p, now)
+	case to&roleVIP != 0 || s.view.host.IsLocal(p.Dst):
+		return PassHost
+	case s.dir.cfg.NoRoute:
+		return PassOther
+	case from&roleServer != 0 && s.dir.cfg.Links[f.Link].Side&DIPSide != 0:
+		return s.route(f, p, now)
+	case to&roleServer != 0 && !s.view.host.Link(f.Link).Forwarding:
+		return s.route(f, p, now)
+	}
+	return PassOther
+}
+
+// guarded reports whether the guard keeps the host's stack from seeing p, a
+// packet to a VIP of the host: it does for the ports of services, no others.
+func (s *Shard) guarded(p *rewrite.Packet) bool {
+	return s.view.find(p.Proto, p.Dst, p.DstPort) != nil
+}
+
+// answerAsHost does what a host does with a packet to its own address that no
+// socket wants.
+func (s *Shard) answerAsHost(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
+	switch p.Proto {
+	case protoTCP:
+		return s.answer(f, AnswerReset, PassHost, func(dst []byte, mac [6]byte) int {
+			return rewrite.TCPReset(dst, f.Data, p, mac)
+		})
+	case protoUDP:
+		a := rewrite.ICMPAnswer{Type: 3, Code: 3, Src: p.Dst}
+		return s.answerError(f, p, a, AnswerPortUnreachable, DropLimited, now)
+	case protoICMP:
+		if p.ICMPType != icmpEcho {
+			return PassHost
+		}
+		return s.answer(f, AnswerEcho, PassHost, func(dst []byte, mac [6]byte) int {
+			return rewrite.EchoReply(dst, f.Data, p, mac)
+		})
+	}
+	a := rewrite.ICMPAnswer{Type: 3, Code: 2, Src: p.Dst}
+	return s.answerError(f, p, a, AnswerProtocol, DropLimited, now)
+}
+
+const icmpEcho = 8
+
+// refuse tells a client that no real server may take its connection: port
+// unreachable, also for TCP (semantics 5.5).
+func (s *Shard) refuse(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
+	a := rewrite.ICMPAnswer{Type: 3, Code: 3, Src: p.Dst}
+	return s.answerError(f, p, a, AnswerNoDestination, DropNoDestination, now)
+}
+
+// answerError sends an ICMP error about f back to where it came from. The
+// verdict is sent when it went out, none when no answer is owed (the frame was
+// an error or a group address itself), DropLimited when the host's rate limits
+// forbid it.
+func (s *Shard) answerError(f *Frame, p *rewrite.Packet, a rewrite.ICMPAnswer, sent, none Verdict, now time.Duration) Verdict {
+	exempt := a.Type == 3 && a.Code == icmpFragNeeded
+	if !exempt && !s.limiter.allow(p.Src, now) {
+		return DropLimited
+	}
+	return s.answer(f, sent, none, func(dst []byte, mac [6]byte) int {
+		return rewrite.ICMPError(dst, f.Data, p, mac, a)
+	})
+}
+
+// answer lets build write a frame back to the sender of f and queues it on the
+// link that f came by.
+func (s *Shard) answer(f *Frame, sent, none Verdict, build func(dst []byte, mac [6]byte) int) Verdict {
+	dst := s.out.room(len(f.Data) + answerExtra)
+	if dst == nil {
+		return DropNoBuffer
+	}
+	n := build(dst, s.view.host.Link(f.Link).MAC)
+	if n == 0 {
+		return none
+	}
+	return s.emitAnswer(f.Link, dst[:n], sent)
+}
+
+// answerExtra is by how much an answer can be longer than what it answers.
+const answerExtra = 128

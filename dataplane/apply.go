@@ -1,0 +1,213 @@
+package dataplane
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"natlb/ipvs"
+	"natlb/sched"
+)
+
+// Apply carries out a transaction: all changes, in order, or none. A refusal is
+// an *ipvs.ChangeError that wraps one of the sentinels of package ipvs. Packets
+// meet the state before or the state after, nothing in between.
+func (d *Director) Apply(changes []ipvs.Change) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	plan := newPlan(d)
+	for i := range changes {
+		if err := plan.check(&changes[i]); err != nil {
+			return &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
+		}
+	}
+	thaw := d.freeze()
+	for i := range changes {
+		d.commit(&changes[i])
+	}
+	d.publish()
+	thaw()
+	d.notify(Event{Kind: EventConfig})
+	return nil
+}
+
+// commit carries out one change that the plan has found good. The shards stand
+// still.
+func (d *Director) commit(c *ipvs.Change) {
+	switch c.Kind {
+	case ipvs.AddService:
+		d.addService(c.Service)
+	case ipvs.EditService:
+		d.editService(c.Service)
+	case ipvs.DeleteService:
+		d.deleteService(c.Service.Key)
+	case ipvs.AddDestination:
+		d.addDestination(c.Service.Key, c.Destination)
+	case ipvs.EditDestination:
+		d.editDestination(c.Service.Key, c.Destination)
+	case ipvs.DeleteDestination:
+		d.deleteDestination(c.Service.Key, c.Destination.Addr)
+	case ipvs.FlushServices:
+		for len(d.services) > 0 {
+			d.deleteService(d.services[0].key)
+		}
+	case ipvs.ZeroStats:
+		d.zero(c.Service.Key)
+	case ipvs.SetTimeouts:
+		d.setTimeouts(c.Timeouts)
+	case ipvs.SetSysctl:
+		d.settings.set(c.Name, c.Value) // checked by the plan
+	}
+}
+
+func (d *Director) newScheduler(s ipvs.Service) sched.Scheduler {
+	own := rand.New(rand.NewPCG(d.cfg.Rand.Uint64(), d.cfg.Rand.Uint64()))
+	a, err := sched.New(schedulerName(s), s.Flags, own)
+	if err != nil {
+		panic(fmt.Sprintf("dataplane: scheduler %q passed the plan: %v", s.Scheduler, err))
+	}
+	return a
+}
+
+func schedulerName(s ipvs.Service) string {
+	if s.Scheduler == "" {
+		return ipvs.DefaultScheduler
+	}
+	return s.Scheduler
+}
+
+func (d *Director) addService(cfg ipvs.Service) {
+	cfg.Scheduler = schedulerName(cfg)
+	s := &service{key: cfg.Key, cfg: cfg, sched: d.newScheduler(cfg)}
+	if n := len(d.freeServices); n > 0 {
+		s.id, d.freeServices = d.freeServices[n-1], d.freeServices[:n-1]
+	} else {
+		s.id = d.nservice
+		d.nservice++
+	}
+	s.sched.Update(nil, sched.Init, nil)
+	d.services = append(d.services, s)
+	d.byKey[s.key] = s
+	d.roles[addr4(cfg.Key.VIP.Addr())] |= roleOwned
+}
+
+// editService replaces the whole configuration. A scheduler that stays the same
+// keeps its state; another one starts from its initial state (semantics 1.1).
+func (d *Director) editService(cfg ipvs.Service) {
+	s := d.byKey[cfg.Key]
+	cfg.Scheduler = schedulerName(cfg)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r, ok := s.sched.(sched.Reflag); {
+	case cfg.Scheduler != s.cfg.Scheduler:
+		s.sched = d.newScheduler(cfg)
+		s.sched.Update(s.servers, sched.Init, nil)
+	case ok && cfg.Flags != s.cfg.Flags:
+		r.SetFlags(cfg.Flags)
+	}
+	s.cfg = cfg
+}
+
+// deleteService unlinks the service and puts its servers into the trash;
+// connections stay (semantics 1.1).
+func (d *Director) deleteService(key ipvs.ServiceKey) {
+	s := d.byKey[key]
+	for _, r := range s.servers {
+		d.discard(d.servers[r.ID])
+	}
+	d.services = slices.DeleteFunc(d.services, func(o *service) bool { return o == s })
+	delete(d.byKey, key)
+	d.forgetService(s.id)
+	d.freeServices = append(d.freeServices, s.id)
+}
+
+// addDestination puts the server at the head of its service's list. One that
+// waits in the trash comes back as the same object, with its connections
+// (semantics 1.2, 1.4).
+func (d *Director) addDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
+	s := d.byKey[key]
+	k := destKey{key, cfg.Addr}
+	t := d.trash[k]
+	if t != nil {
+		delete(d.trash, k)
+		if t.service != s.id {
+			d.forgetServer(t.server.ID)
+		}
+		t.server.Restore(&cfg)
+		t.idle = 0
+	} else {
+		t = &destination{key: k}
+		t.server = ipvs.NewRealServer(d.takeServerID(t), &cfg)
+	}
+	t.cfg, t.service = cfg, s.id
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.servers = append([]*ipvs.RealServer{t.server}, s.servers...)
+	s.sched.Update(s.servers, sched.Add, t.server)
+	d.roles[addr4(cfg.Addr.Addr())] |= roleServer
+	if cfg.Method != ipvs.Masq {
+		d.notify(Event{Kind: EventMethod, Service: key, Server: cfg.Addr, Method: cfg.Method})
+	}
+}
+
+func (d *Director) editDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
+	s := d.byKey[key]
+	t := d.destination(s, ipvsAddr(cfg.Addr))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.server.Configure(&cfg)
+	t.cfg = cfg
+	s.sched.Update(s.servers, sched.Edit, t.server)
+	if cfg.Method != ipvs.Masq {
+		d.notify(Event{Kind: EventMethod, Service: key, Server: cfg.Addr, Method: cfg.Method})
+	}
+}
+
+func (d *Director) deleteDestination(key ipvs.ServiceKey, addr ipvsAddr) {
+	s := d.byKey[key]
+	t := d.destination(s, addr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d.discard(t)
+	s.servers = slices.DeleteFunc(slices.Clone(s.servers), func(r *ipvs.RealServer) bool { return r == t.server })
+	s.sched.Update(s.servers, sched.Delete, t.server)
+}
+
+// discard puts a destination into the trash, where it stays while connections
+// refer to it.
+func (d *Director) discard(t *destination) {
+	t.server.Discard()
+	t.idle = 0
+	d.trash[t.key] = t
+}
+
+// destination returns the live destination addr of s, or nil.
+func (d *Director) destination(s *service, addr ipvsAddr) *destination {
+	for _, r := range s.servers {
+		if r.Addr == addr {
+			return d.servers[r.ID]
+		}
+	}
+	return nil
+}
+
+func (d *Director) takeServerID(t *destination) uint32 {
+	if n := len(d.freeServers); n > 0 {
+		var id uint32
+		id, d.freeServers = d.freeServers[n-1], d.freeServers[:n-1]
+		d.servers[id] = t
+		return id
+	}
+	d.servers = append(d.servers, t)
+	return uint32(len(d.servers) - 1)
+}
+
+func (d *Director) setTimeouts(t ipvs.Timeouts) {
+	for _, x := range []struct{ old, new *uint32 }{
+		{&d.timeouts.TCP, &t.TCP}, {&d.timeouts.TCPFin, &t.TCPFin}, {&d.timeouts.UDP, &t.UDP},
+	} {
+		if *x.new != 0 {
+			*x.old = *x.new
+		}
+	}
+}

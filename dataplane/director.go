@@ -1,0 +1,181 @@
+package dataplane
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"natlb/conntrack"
+	"natlb/ipvs"
+)
+
+// Side says what lies behind a link. A one-arm director has both on one.
+type Side uint8
+
+// Sides of the director.
+const (
+	VIPSide Side = 1 << iota // clients
+	DIPSide                  // real servers
+)
+
+// Link is one network interface of the director.
+type Link struct {
+	Name string
+	Side Side
+	Caps Caps
+}
+
+// Config sets up a director. Random sources and limits come in here, so that a
+// replay is the same everywhere.
+type Config struct {
+	Links    []Link
+	Shards   int         // 0 means 1
+	Seed     uint64      // of the connection table's hash
+	Rand     *rand.Rand  // for schedulers that draw; nil: a fixed seed
+	MaxConns int         // cap on entries of each shard; 0: conntrack.DefaultMax
+	NoRoute  bool        // do not act as the real servers' gateway
+	ICMP     ICMPLimits  // limits on ICMP answers; the zero value: none
+	Notify   func(Event) // called outside of the packet path; may be nil
+
+	// Clock reads the shards' clock for listings, which may come between
+	// batches; nil: the time of the last batch stands.
+	Clock func() time.Duration
+}
+
+// Director is what the shards share: services with their schedulers, real
+// servers, and the one published view of them. All methods may be called from
+// any goroutine.
+type Director struct {
+	cfg    Config
+	shards []*Shard
+	view   atomic.Pointer[view]
+
+	mu       sync.Mutex // the one writer
+	services []*service // in order of creation
+	byKey    map[ipvs.ServiceKey]*service
+	servers  []*destination // by server ID; nil: free
+	trash    map[destKey]*destination
+	roles    map[uint32]role // sticky part: see publish
+	timeouts ipvs.Timeouts
+	settings settings
+	host     Host
+
+	freeServers  []uint32
+	freeServices []uint32
+	nservice     uint32 // service IDs handed out, 0 being none
+	trashNext    time.Duration
+	meters       meters
+}
+
+// destination is the live object of a destination: what the operator asked for
+// and the server behind it.
+type destination struct {
+	cfg     ipvs.Destination
+	server  *ipvs.RealServer
+	service uint32 // ID of its service, or of the last one
+	key     destKey
+	idle    time.Duration // when the trash found it unused; 0: in use
+}
+
+type destKey struct {
+	service ipvs.ServiceKey
+	addr    ipvsAddr
+}
+
+// NewDirector returns a director without services.
+func NewDirector(cfg Config) *Director {
+	if cfg.Shards <= 0 {
+		cfg.Shards = 1
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.New(rand.NewPCG(1, 2))
+	}
+	d := &Director{
+		cfg:      cfg,
+		byKey:    map[ipvs.ServiceKey]*service{},
+		servers:  []*destination{nil}, // ID 0 means none
+		trash:    map[destKey]*destination{},
+		roles:    map[uint32]role{},
+		timeouts: ipvs.DefaultTimeouts,
+		settings: defaultSettings(),
+		host:     noHost{},
+		nservice: 1,
+	}
+	for i := range cfg.Shards {
+		d.shards = append(d.shards, newShard(d, i))
+	}
+	d.publish()
+	return d
+}
+
+// Shard returns shard i.
+func (d *Director) Shard(i int) *Shard { return d.shards[i] }
+
+// SetHost publishes a new picture of the host.
+func (d *Director) SetHost(h Host) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.host = h
+	d.publish()
+}
+
+// Timeouts returns the settable timeouts.
+func (d *Director) Timeouts() ipvs.Timeouts {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.timeouts
+}
+
+// TableSize returns the number that listings show as the size of the
+// connection table: the kernel's default of 2^12 buckets.
+func (d *Director) TableSize() int { return 4096 }
+
+// publish builds a view of everything and makes it current. The caller holds
+// d.mu, and the shards when live objects change with it.
+func (d *Director) publish() {
+	v := &view{
+		services: make(map[endpoint]*service, len(d.services)),
+		servers:  make([]serverView, len(d.servers)),
+		nservice: int(d.nservice),
+		host:     d.host,
+		timeouts: conntrack.NewTimeouts(d.timeouts),
+		settings: d.settings,
+	}
+	roles := make(map[uint32]role, len(d.roles)+len(d.services))
+	for addr, r := range d.roles {
+		roles[addr] = r
+	}
+	for _, s := range d.services {
+		vip := addr4(s.key.VIP.Addr())
+		v.services[endpointOf(uint8(s.key.Proto), vip, s.key.VIP.Port())] = s
+		roles[vip] |= roleVIP
+	}
+	for id, t := range d.servers {
+		if t == nil {
+			continue
+		}
+		rip := addr4(t.cfg.Addr.Addr())
+		v.servers[id] = serverView{t.server, t.service, rip, t.cfg.Addr.Port(), t.cfg.Method}
+	}
+	for addr := range roles {
+		if roles[addr]&roleOwned != 0 && d.host.IsLocal(addr) {
+			roles[addr] &^= roleOwned
+		}
+	}
+	v.roles = newRoleTable(roles)
+	d.view.Store(v)
+}
+
+// freeze stops all shards between two batches and returns a function that lets
+// them go on, so that a change of several live objects is seen as one.
+func (d *Director) freeze() (thaw func()) {
+	for _, s := range d.shards {
+		s.mu.Lock()
+	}
+	return func() {
+		for _, s := range d.shards {
+			s.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package dataplane
+
+import (
+	"time"
+
+	"natlb/conntrack"
+	"natlb/ipvs"
+	"natlb/rewrite"
+)
+
+// forwardIn counts a client's packet on its connection and sends it to the real
+// server. Counters and state come first: they count packets that the way on
+// then refuses (semantics 5.2).
+func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
+	c := s.table.At(r)
+	srv := &s.view.servers[c.Dest]
+	s.countIn(c, srv, p)
+	s.step(c, r, srv, conntrack.In, p, now)
+	c.InPkts++
+	if !c.Masq() {
+		return DropMethod
+	}
+
+	hop := s.routes.lookup(s.view.host, c.RIP)
+	if v := s.reachable(f, p, hop, now); v != Forward {
+		return v
+	}
+	if p.TTL <= 1 {
+		return s.answerError(f, p, rewrite.ICMPAnswer{Type: 11, Src: p.Dst}, AnswerTimeExceeded, DropTTL, now)
+	}
+	rewrite.DecrementTTL(f.Data, p)
+	if v := s.fits(f, p, hop, p.Dst, now); v != Forward {
+		return v
+	}
+	rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
+	return s.send(f, p, hop, origin{vip: c.VIP, vport: c.VPort}, Forward, now)
+}
+
+// reply sends a real server's packet to the client, as from the VIP. As in the
+// kernel the packet has passed routing before IPVS sees it: TTL and size are
+// judged first, and count for nothing (semantics 5.1, 5.6).
+func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
+	c := s.table.At(r)
+	srv := &s.view.servers[c.Dest]
+	hop := s.routes.lookup(s.view.host, p.Dst)
+	if v := s.routable(f, p, hop, now); v != Forward {
+		return v
+	}
+	rewrite.DecrementTTL(f.Data, p)
+	s.countOut(c, srv, p)
+	s.step(c, r, srv, conntrack.Out, p, now)
+	if c.Masq() {
+		rewrite.SNAT(f.Data, p, c.VIP, c.VPort, f.Offload.Partial())
+	}
+	return s.send(f, p, hop, origin{}, Forward, now)
+}
+
+// route sends a packet on as the real servers' gateway would, untranslated.
+func (s *Shard) route(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
+	hop := s.routes.lookup(s.view.host, p.Dst)
+	if v := s.routable(f, p, hop, now); v != Forward {
+		return v
+	}
+	rewrite.DecrementTTL(f.Data, p)
+	return s.send(f, p, hop, origin{}, Route, now)
+}
+
+// routable applies what a router checks before it passes a packet on: a way, a
+// TTL, the size. Errors go to the sender, from the director's own address.
+func (s *Shard) routable(f *Frame, p *rewrite.Packet, hop *Hop, now time.Duration) Verdict {
+	own := s.view.host.Link(f.Link).Addr
+	switch hop.Kind {
+	case HopForward:
+	case HopNone:
+		return s.answerError(f, p, rewrite.ICMPAnswer{Type: 3, Code: 0, Src: own}, AnswerUnreachable, DropNoRoute, now)
+	default:
+		return PassHost
+	}
+	if p.TTL <= 1 {
+		return s.answerError(f, p, rewrite.ICMPAnswer{Type: 11, Src: own}, AnswerTimeExceeded, DropTTL, now)
+	}
+	return s.fits(f, p, hop, own, now)
+}
+
+// reachable says whether the way to a real server exists; Forward means yes.
+func (s *Shard) reachable(f *Frame, p *rewrite.Packet, hop *Hop, now time.Duration) Verdict {
+	switch hop.Kind {
+	case HopForward:
+		return Forward
+	case HopLocal:
+		return DropLocalServer
+	}
+	return s.answerError(f, p, rewrite.ICMPAnswer{Type: 3, Code: 1, Src: p.Dst}, AnswerUnreachable, DropNoRoute, now)
+}
+
+// fits says whether the outlet's MTU lets the packet through, perhaps in pieces;
+// Forward means yes. A super-packet is judged by its segments.
+func (s *Shard) fits(f *Frame, p *rewrite.Packet, hop *Hop, src uint32, now time.Duration) Verdict {
+	if !p.DontFrag || segmentLen(f, p) <= hop.MTU {
+		return Forward
+	}
+	a := rewrite.ICMPAnswer{Type: 3, Code: icmpFragNeeded, Rest: uint32(hop.MTU), Src: src}
+	return s.answerError(f, p, a, AnswerTooBig, DropTooBig, now)
+}
+
+// segmentLen returns the length of the longest IP packet that f becomes on the
+// wire.
+func segmentLen(f *Frame, p *rewrite.Packet) int {
+	if !f.Offload.Super() {
+		return p.Len()
+	}
+	return min(p.Len(), rewrite.HeadersLen(f.Data, p)-etherHeader+int(f.Offload.GSOSize))
+}
+
+func (s *Shard) countIn(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) {
+	if !srv.Available() {
+		return
+	}
+	for _, n := range [2]*ipvs.Stats{&s.counts.servers[c.Dest], &s.counts.services[srv.service]} {
+		n.InPkts++
+		n.InBytes += uint64(p.Len())
+	}
+}
+
+func (s *Shard) countOut(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) {
+	if !srv.Available() {
+		return
+	}
+	for _, n := range [2]*ipvs.Stats{&s.counts.servers[c.Dest], &s.counts.services[srv.service]} {
+		n.OutPkts++
+		n.OutBytes += uint64(p.Len())
+	}
+}

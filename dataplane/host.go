@@ -1,0 +1,55 @@
+package dataplane
+
+// Host is what a shard asks about the machine it runs on: an immutable picture,
+// replaced as a whole when something changes (see Director.SetHost). Addresses
+// are IPv4 in host byte order. Implementations must not block or allocate.
+type Host interface {
+	// Lookup returns the way to dst.
+	Lookup(dst uint32) Hop
+	// Link returns the state of link i of the director.
+	Link(i uint8) LinkState
+	// IsLocal reports whether addr is an address of this host.
+	IsLocal(addr uint32) bool
+}
+
+// HopKind classes the way to an address.
+type HopKind uint8
+
+// Kinds of ways.
+const (
+	HopNone      HopKind = iota // no route, or a prohibiting one
+	HopForward                  // by one of the director's links
+	HopElsewhere                // by an interface that the director does not have
+	HopLocal                    // to this host itself
+	HopGroup                    // broadcast or multicast
+)
+
+// Hop is the way to an address. Addresses are in host byte order.
+type Hop struct {
+	Kind     HopKind
+	Link     uint8  // outgoing link, with HopForward
+	Resolved bool   // MAC is known
+	Failed   bool   // the neighbour does not answer
+	Stale    bool   // MAC is known but should be confirmed while it is used
+	MTU      int    // greatest IP packet, in bytes
+	Gateway  uint32 // the neighbour: a router, or the address itself
+	Source   uint32 // the director's own address on the way there
+	MAC      [6]byte
+	LinkMAC  [6]byte // source MAC to send with
+}
+
+// LinkState is the state of a link.
+type LinkState struct {
+	MAC        [6]byte
+	MTU        int
+	Up         bool
+	Forwarding bool   // the host's kernel routes what comes in here
+	Addr       uint32 // primary address, 0 if there is none
+}
+
+// noHost stands in until the first picture arrives: nothing is known.
+type noHost struct{}
+
+func (noHost) Lookup(uint32) Hop    { return Hop{} }
+func (noHost) Link(uint8) LinkState { return LinkState{} }
+func (noHost) IsLocal(uint32) bool  { return false }

@@ -1,0 +1,97 @@
+package dataplane
+
+import (
+	"net/netip"
+	"time"
+
+	"natlb/conntrack"
+	"natlb/ipvs"
+)
+
+// Services returns all services with their live numbers, in order of creation,
+// destinations newest first: one consistent snapshot.
+func (d *Director) Services() []ipvs.ServiceStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	thaw := d.freeze()
+	defer thaw()
+	sum := d.raw()
+	out := make([]ipvs.ServiceStatus, 0, len(d.services))
+	for _, s := range d.services {
+		m := &d.meters.services[s.id]
+		st := ipvs.ServiceStatus{Service: s.cfg, Stats: sum.services[s.id].Sub(m.zero), Rates: m.rates()}
+		for _, r := range s.servers {
+			m := &d.meters.servers[r.ID]
+			st.Destinations = append(st.Destinations, ipvs.DestinationStatus{
+				Destination: d.servers[r.ID].cfg,
+				Active:      r.Active(), Inactive: r.Inactive(), PersistConns: r.PersistConns(),
+				Overloaded: r.Overloaded(),
+				Stats:      sum.servers[r.ID].Sub(m.zero), Rates: m.rates(),
+			})
+		}
+		out = append(out, st)
+	}
+	return out
+}
+
+// Connections calls yield for every connection and template until it returns
+// false. Shards are held only for a slice of their table at a time, so entries
+// that come and go meanwhile may or may not be among them.
+func (d *Director) Connections(yield func(ipvs.ConnStatus) bool) {
+	const slice = 4096
+	batch := make([]ipvs.ConnStatus, 0, slice)
+	for _, s := range d.shards {
+		for next := conntrack.Ref(1); next != 0; {
+			batch = batch[:0]
+			s.mu.Lock()
+			next = s.table.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
+				batch = append(batch, connStatus(c, s.now))
+				return true
+			})
+			s.mu.Unlock()
+			for _, c := range batch {
+				if !yield(c) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func connStatus(c *conntrack.Conn4, now time.Duration) ipvs.ConnStatus {
+	template := c.Is(conntrack.Template)
+	return ipvs.ConnStatus{
+		Proto:    ipvs.Protocol(c.Proto),
+		State:    conntrack.StateName(c.Proto, c.State, template),
+		Expires:  max(c.Deadline-now, 0),
+		Client:   netip.AddrPortFrom(fromAddr4(c.CIP), c.CPort),
+		Virtual:  netip.AddrPortFrom(fromAddr4(c.VIP), c.VPort),
+		Dest:     netip.AddrPortFrom(fromAddr4(c.RIP), c.RPort),
+		Mark:     c.Mark,
+		Template: template,
+	}
+}
+
+// Count is one verdict's counter.
+type Count struct {
+	Verdict Verdict
+	Frames  uint64
+}
+
+// Counters returns the frames of every verdict, in the order of the verdicts.
+// Their sum is the number of frames received; held frames are those that wait
+// now.
+func (d *Director) Counters() []Count {
+	out := make([]Count, NumVerdicts)
+	for i := range out {
+		out[i].Verdict = Verdict(i)
+	}
+	for _, s := range d.shards {
+		s.mu.Lock()
+		for i, n := range s.verdicts {
+			out[i].Frames += n
+		}
+		s.mu.Unlock()
+	}
+	return out
+}

@@ -1,0 +1,115 @@
+package dataplane
+
+import (
+	"time"
+
+	"natlb/rewrite"
+)
+
+// neighbours holds copies of the frames whose next hop has no MAC address yet,
+// in order of arrival: a bounded number, for a bounded time.
+type neighbours struct {
+	frames []waitingFrame
+	spare  [][]byte // buffers of frames that have left
+}
+
+const (
+	maxWaiting  = 256             // frames of one shard
+	waitingTime = 5 * time.Second // above the kernel's three tries of one second each
+)
+
+type waitingFrame struct {
+	data    []byte
+	off     Offload
+	in      uint8 // link it came in by
+	dst     uint32
+	origin  origin
+	sent    Verdict // its verdict once it leaves
+	until   time.Duration
+	pending bool // the host was seen resolving since the frame came
+}
+
+// hold keeps a copy of data.
+func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
+	if len(w.frames) == maxWaiting {
+		return DropNeighbourFull
+	}
+	var buf []byte
+	if n := len(w.spare); n > 0 {
+		buf, w.spare = w.spare[n-1], w.spare[:n-1]
+	}
+	w.frames = append(w.frames, waitingFrame{
+		data: append(buf[:0], data...), off: off, in: o.f.Link, dst: o.dst, origin: o.origin,
+		sent: o.sent, until: o.now + waitingTime, pending: !o.hop.Failed,
+	})
+	return HeldNeighbour
+}
+
+// nextExpiry returns how long after now a frame may have waited too long.
+func (w *neighbours) nextExpiry(now time.Duration) time.Duration {
+	if len(w.frames) == 0 {
+		return time.Hour
+	}
+	return max(w.frames[0].until-now, 0)
+}
+
+// retryWaiting sends the waiting frames whose neighbour has answered and gives
+// up those whose neighbour has not.
+func (s *Shard) retryWaiting(now time.Duration) {
+	w := &s.waiting
+	kept := w.frames[:0]
+	for i := range w.frames {
+		h := &w.frames[i]
+		hop := s.routes.lookup(s.view.host, h.dst)
+		if !hop.Failed {
+			h.pending = true
+		}
+		lost := hop.Kind != HopForward || hop.Failed && h.pending || now >= h.until
+		if !hop.Resolved && !lost {
+			kept = append(kept, *h)
+			continue
+		}
+		v := h.sent
+		if lost {
+			v = s.unreachable(h, now)
+		} else if room := s.out.room(len(h.data)); room != nil {
+			copy(room, h.data)
+			rewrite.SetMACs(room, hop.MAC, hop.LinkMAC)
+			s.out.put(hop.Link, room, h.off)
+		} else {
+			v = DropNoBuffer
+		}
+		s.verdicts[HeldNeighbour]--
+		s.verdicts[v]++
+		w.spare = append(w.spare, h.data)
+	}
+	clear(w.frames[len(kept):])
+	w.frames = kept
+}
+
+// unreachable tells the client that its real server does not answer, as the
+// kernel's neighbour code does: the error quotes the packet as it was sent to
+// the server, translated back (semantics 5.6).
+func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
+	var p, answer, quoted rewrite.Packet
+	if h.origin.vip == 0 || rewrite.ParseIPv4(h.data, &p) != rewrite.FaultNone {
+		return DropNeighbourFailed
+	}
+	if !s.limiter.allow(p.Src, now) {
+		return DropLimited
+	}
+	dst := s.out.room(rewrite.MaxICMPError)
+	if dst == nil {
+		return DropNoBuffer
+	}
+	a := rewrite.ICMPAnswer{Type: 3, Code: 1, Src: h.origin.vip}
+	n := rewrite.ICMPError(dst, h.data, &p, s.view.host.Link(h.in).MAC, a)
+	if n == 0 {
+		return DropNeighbourFailed
+	}
+	if rewrite.ParseIPv4(dst[:n], &answer) == rewrite.FaultNone && rewrite.ParseQuoted(dst[:n], &answer, &quoted) {
+		rewrite.TranslateICMPOut(dst[:n], &answer, &quoted, h.origin.vip, h.origin.vport)
+	}
+	s.out.put(h.in, dst[:n], Offload{})
+	return AnswerUnreachable
+}

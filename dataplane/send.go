@@ -1,0 +1,165 @@
+package dataplane
+
+import (
+	"time"
+
+	"natlb/rewrite"
+)
+
+// origin says for whom a packet to a real server was rewritten, so that an
+// error about it can be translated back. The zero value: no error is owed.
+type origin struct {
+	vip   uint32
+	vport uint16
+}
+
+// send hands a rewritten packet to its outlet in the form that the outlet
+// takes: whole, or cut where its offloads or MTU ask for it. It returns sent,
+// or that the packet is held or could not be cut.
+func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdict, now time.Duration) Verdict {
+	out := outgoing{f: f, hop: hop, origin: o, sent: sent, now: now, dst: p.Dst}
+	caps := s.dir.cfg.Links[hop.Link].Caps
+	segment := segmentLen(f, p)
+	switch {
+	case len(s.frags.cuts) > 0:
+		return s.sendFragments(&out, p)
+	case f.Offload.Super() && (!caps.Offload || segment > hop.MTU):
+		return s.sendSegments(&out, p)
+	case segment > hop.MTU:
+		return s.sendCut(&out, p)
+	}
+	off := f.Offload
+	if off.Partial() && !caps.Offload {
+		rewrite.CompleteChecksum(f.Data, int(off.CsumStart), int(off.CsumOffset))
+		off = Offload{}
+	}
+	return s.hand(&out, f.Data[:p.End], off)
+}
+
+// outgoing is a packet on its way to the outlet.
+type outgoing struct {
+	f      *Frame
+	hop    *Hop
+	origin origin
+	sent   Verdict
+	now    time.Duration
+	dst    uint32 // final destination, host byte order
+}
+
+// hand queues one Ethernet frame, or keeps a copy while its next hop is not
+// resolved.
+func (s *Shard) hand(o *outgoing, data []byte, off Offload) Verdict {
+	if !o.hop.Resolved {
+		s.want(o.hop)
+		return s.waiting.hold(o, data, off)
+	}
+	if o.hop.Stale {
+		s.want(o.hop)
+	}
+	rewrite.SetMACs(data, o.hop.MAC, o.hop.LinkMAC)
+	s.out.put(o.hop.Link, data, off)
+	return o.sent
+}
+
+// sendSegments cuts a super-packet in software.
+func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
+	headers := rewrite.HeadersLen(o.f.Data, p)
+	size := min(int(o.f.Offload.GSOSize), o.hop.MTU-(headers-etherHeader))
+	n := rewrite.SegmentCount(p, o.f.Data, size)
+	if n == 0 {
+		return DropTooBig
+	}
+	v := o.sent
+	for i := range n {
+		room := s.out.room(headers + size)
+		if room == nil {
+			return DropNoBuffer
+		}
+		length := rewrite.Segment(room, o.f.Data, p, size, i)
+		s.out.trim(room, length)
+		v = s.hand(o, room[:length], Offload{})
+	}
+	return v
+}
+
+// sendCut fragments a packet that may be cut and is longer than the MTU.
+func (s *Shard) sendCut(o *outgoing, p *rewrite.Packet) Verdict {
+	off := &o.f.Offload
+	if off.Partial() {
+		rewrite.CompleteChecksum(o.f.Data, int(off.CsumStart), int(off.CsumOffset))
+	}
+	n := rewrite.FragmentCount(p, o.hop.MTU)
+	if n == 0 {
+		return DropTooBig
+	}
+	v := o.sent
+	for i := range n {
+		room := s.out.room(etherHeader + o.hop.MTU)
+		if room == nil {
+			return DropNoBuffer
+		}
+		length := rewrite.Fragment(room, o.f.Data, p, o.hop.MTU, i)
+		s.out.trim(room, length)
+		v = s.hand(o, room[:length], Offload{})
+	}
+	return v
+}
+
+// sendFragments sends a packet that came in fragments on in the sizes in which
+// it came, unless the MTU asks for smaller ones (semantics 5.9).
+func (s *Shard) sendFragments(o *outgoing, p *rewrite.Packet) Verdict {
+	v := o.sent
+	header := p.L4 - p.L3
+	most := (o.hop.MTU - header) &^ 7
+	if most < 8 {
+		return DropTooBig
+	}
+	for _, cut := range s.frags.cuts {
+		for from := int(cut.from); from < int(cut.to); from += most {
+			to := min(from+most, int(cut.to))
+			room := s.out.room(p.L4 + to - from)
+			if room == nil {
+				return DropNoBuffer
+			}
+			n := rewrite.FragmentAt(room, o.f.Data, p, from, to)
+			v = s.hand(o, room[:n], Offload{})
+		}
+	}
+	return v
+}
+
+// emitAnswer queues an answer, which already is addressed to the sender of what
+// it answers, in fragments if the link's MTU asks for it.
+func (s *Shard) emitAnswer(link uint8, data []byte, sent Verdict) Verdict {
+	mtu := s.view.host.Link(link).MTU
+	var p rewrite.Packet
+	if len(data)-etherHeader <= mtu || mtu == 0 || rewrite.ParseIPv4(data, &p) != rewrite.FaultNone {
+		s.out.put(link, data, Offload{})
+		return sent
+	}
+	n := rewrite.FragmentCount(&p, mtu)
+	for i := range n {
+		room := s.out.room(etherHeader + mtu)
+		if room == nil {
+			return DropNoBuffer
+		}
+		length := rewrite.Fragment(room, data, &p, mtu, i)
+		s.out.trim(room, length)
+		s.out.put(link, room[:length], Offload{})
+	}
+	return sent
+}
+
+// want remembers that a neighbour should be resolved or confirmed.
+func (s *Shard) want(hop *Hop) {
+	const most = 64 // per batch
+	ask := Resolve{hop.Link, hop.Gateway}
+	for _, r := range s.resolve {
+		if r == ask {
+			return
+		}
+	}
+	if len(s.resolve) < most {
+		s.resolve = append(s.resolve, ask)
+	}
+}

@@ -1,0 +1,211 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"natlb/conntrack"
+	"natlb/rewrite"
+)
+
+// Shard owns a connection table and everything else that the packets of its
+// clients touch. One goroutine drives it:
+//
+//	s.Begin(now)
+//	for each frame of a batch { s.Process(frame, now) }
+//	s.End()
+//	send s.Output(), before the received frames' memory is reused
+//
+// The lock that Begin takes and End gives back lets listings and changes in
+// between batches; no packet ever waits for one.
+type Shard struct {
+	dir *Director
+	id  int
+
+	mu       sync.Mutex
+	now      time.Duration
+	view     *view
+	table    *conntrack.Table4
+	counts   counts
+	verdicts [NumVerdicts]uint64
+	limiter  limiter
+	routes   routeCache
+	frags    fragments
+	waiting  neighbours
+	announce []uint32 // VIPs to announce by ARP in the next batch
+	events   []Event
+
+	out     outbox
+	pkt     rewrite.Packet
+	quoted  rewrite.Packet
+	resolve []Resolve
+}
+
+// expireBudget bounds the entries that one batch looks at to end connections.
+const expireBudget = 512
+
+func newShard(d *Director, id int) *Shard {
+	s := &Shard{dir: d, id: id, out: newOutbox(), limiter: newLimiter(d.cfg.ICMP)}
+	s.table = conntrack.NewTable4(conntrack.Config{
+		Seed: d.cfg.Seed, Max: d.cfg.MaxConns, Died: s.died,
+	})
+	s.frags.init()
+	return s
+}
+
+// Begin starts a batch at time now, which never goes back: it takes over a new
+// view, ends connections that are due and sends what waited for a neighbour.
+func (s *Shard) Begin(now time.Duration) {
+	s.mu.Lock()
+	s.now = now
+	s.out.reset()
+	s.resolve = s.resolve[:0]
+	if v := s.dir.view.Load(); v != s.view {
+		s.view = v
+		s.counts.fit(v)
+		s.routes.reset()
+	}
+	s.table.Expire(now, expireBudget)
+	s.frags.expire(s, now)
+	s.retryWaiting(now)
+	s.announceVIPs()
+}
+
+// End closes the batch that Begin has started.
+func (s *Shard) End() {
+	events := s.events
+	s.events = nil
+	s.mu.Unlock()
+	for _, e := range events {
+		s.dir.notify(e)
+	}
+}
+
+// Output returns the frames to send, in order, each with the link to send it
+// by. They point into the received frames and into the shard's own memory:
+// valid until the next Begin. Owner goroutine only.
+func (s *Shard) Output() []Frame { return s.out.frames }
+
+// Resolve is a question about a neighbour that the shard wants the host to ask.
+type Resolve struct {
+	Link uint8
+	Addr uint32 // host byte order
+}
+
+// Unresolved returns the neighbours that this batch wanted and the host does
+// not know or is not sure of. Valid until the next Begin. Owner goroutine only.
+func (s *Shard) Unresolved() []Resolve { return s.resolve }
+
+// NextTimer returns how long after now the shard has something to do without a
+// frame arriving.
+func (s *Shard) NextTimer(now time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(s.table.NextExpiry(now), s.frags.nextExpiry(now), s.waiting.nextExpiry(now))
+}
+
+// Process decides about one received frame and carries the decision out: the
+// frame is rewritten in place, and what is to be sent is appended to the
+// output. It is called between Begin and End with Begin's now.
+func (s *Shard) Process(f *Frame, now time.Duration) Verdict {
+	v := s.process(f, now)
+	s.verdicts[v]++
+	return v
+}
+
+const (
+	etherHeader = 14
+	etherIPv4   = 0x0800
+	etherARP    = 0x0806
+)
+
+func (s *Shard) process(f *Frame, now time.Duration) Verdict {
+	switch {
+	case f.Type == OtherHost || f.Type == Outgoing:
+		return PassOtherHost
+	case f.Tagged:
+		return PassVLAN
+	case len(f.Data) < etherHeader || f.WireLen > uint32(len(f.Data)):
+		return DropTruncated
+	}
+	switch binary.BigEndian.Uint16(f.Data[12:]) {
+	case etherIPv4:
+		return s.ipv4(f, now)
+	case etherARP:
+		return s.arp(f)
+	}
+	return PassEtherType
+}
+
+// ipv4 validates the packet as the host's own IP input would, and puts
+// fragments together before anything is looked up (semantics 5.1, 5.9).
+func (s *Shard) ipv4(f *Frame, now time.Duration) Verdict {
+	if f.Type != ToHost {
+		return PassHost // IPVS looks only at frames addressed to the host
+	}
+	p := &s.pkt
+	switch rewrite.ParseIPv4(f.Data, p) {
+	case rewrite.FaultNone:
+	case rewrite.FaultTruncated:
+		return DropTruncated
+	case rewrite.FaultChecksum:
+		return DropHeaderChecksum
+	case rewrite.FaultL4:
+		if !s.concerns(p) {
+			return PassOther
+		}
+		return DropTransport
+	default:
+		return DropHeader
+	}
+	if !knownOffload(&f.Offload) {
+		return DropOffload
+	}
+	if p.Fragment() {
+		if !s.concerns(p) {
+			return PassOther
+		}
+		return s.fragment(f, p, now)
+	}
+	return s.packet(f, p, now)
+}
+
+// knownOffload reports whether natlb can forward a frame with this metadata.
+func knownOffload(o *Offload) bool {
+	switch o.GSO &^ GSOECN {
+	case GSONone:
+		return true
+	case GSOTCPv4, GSOUDPL4:
+		return o.GSOSize > 0
+	}
+	return false
+}
+
+// concerns reports whether a packet has to do with a VIP or a real server.
+func (s *Shard) concerns(p *rewrite.Packet) bool {
+	return s.view.roles.of(p.Dst)|s.view.roles.of(p.Src) != 0
+}
+
+// packet decides about one whole IPv4 packet.
+func (s *Shard) packet(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
+	if len(s.view.services) == 0 {
+		return s.accept(f, p, now) // without a service IPVS is off the path (semantics 5.1)
+	}
+	switch p.Proto {
+	case protoTCP, protoUDP:
+		return s.transport(f, p, now)
+	case protoICMP:
+		if rewrite.IsTranslatedICMPError(p.ICMPType) {
+			return s.icmpError(f, p, now)
+		}
+	}
+	return s.accept(f, p, now)
+}
+
+// IP protocol numbers.
+const (
+	protoICMP = 1
+	protoTCP  = 6
+	protoUDP  = 17
+)

@@ -1,0 +1,41 @@
+package dataplane
+
+import "time"
+
+const (
+	// trashEvery is how often the trash is looked through, and trashGrace how
+	// long a server without connections stays in it (semantics 1.4).
+	trashEvery = 60 * time.Second
+	trashGrace = 120 * time.Second
+)
+
+// Housekeep frees deleted servers that nothing refers to any more. The owner of
+// the clock calls it about once a second.
+func (d *Director) Housekeep(now time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now < d.trashNext || len(d.trash) == 0 {
+		return
+	}
+	d.trashNext = now + trashEvery
+	thaw := d.freeze()
+	defer thaw()
+	freed := false
+	for k, t := range d.trash {
+		switch {
+		case t.server.InUse():
+			t.idle = 0
+		case t.idle == 0:
+			t.idle = now
+		case now-t.idle >= trashGrace:
+			delete(d.trash, k)
+			d.servers[t.server.ID] = nil
+			d.forgetServer(t.server.ID)
+			d.freeServers = append(d.freeServers, t.server.ID)
+			freed = true
+		}
+	}
+	if freed {
+		d.publish()
+	}
+}

@@ -1,0 +1,89 @@
+package dataplane
+
+// Verdict says what became of a received frame. Every frame gets exactly one,
+// and each verdict has a counter: their sum is the number of frames received.
+type Verdict uint8
+
+// The verdicts. Forward and Route mean that the frame was handed to its outlet;
+// Answer* that natlb sent something back instead; Pass* that the frame is the
+// host's business; Held* that it waits inside natlb (and is counted anew when
+// it moves on); Drop* that it ended here, and why.
+const (
+	// Forward: translated and sent on, in either direction.
+	Forward Verdict = iota
+	// Route: sent on untranslated, as the real servers' gateway.
+	Route
+
+	AnswerARP             // the question who has a VIP
+	AnswerEcho            // a ping of a VIP
+	AnswerReset           // RST for a segment that nobody wants
+	AnswerPortUnreachable // a datagram that nobody wants
+	AnswerProtocol        // a protocol that nobody speaks
+	AnswerNoDestination   // no real server may take the connection
+	AnswerTimeExceeded    // TTL used up
+	AnswerTooBig          // does not fit the way on and must not be cut
+	AnswerUnreachable     // no way to the real server
+
+	PassHost      // addressed to the host itself
+	PassOther     // not for a service and not from a real server
+	PassEtherType // neither IPv4 nor ARP
+	PassVLAN      // tagged for some VLAN
+	PassOtherHost // another machine's frame, flooded by a switch
+
+	HeldFragment  // waits for the rest of its packet
+	HeldNeighbour // waits for the next hop's MAC address
+
+	DropTruncated         // captured shorter than it was
+	DropHeader            // malformed Ethernet, IPv4 or ARP header
+	DropHeaderChecksum    // wrong IPv4 header checksum
+	DropTransport         // malformed TCP, UDP or ICMP header
+	DropOffload           // offload metadata that natlb does not know
+	DropServerGone        // its real server was deleted
+	DropNoSchedule        // a packet that neither matches nor opens a connection
+	DropLimited           // an ICMP answer was due and over the rate limit
+	DropNoDestination     // no real server, and no answer is owed
+	DropTableFull         // connection table at its cap
+	DropMethod            // forwarding method that this version cannot do
+	DropLocalServer       // the real server is the director itself
+	DropNoRoute           // no route, and no answer is owed
+	DropTTL               // TTL used up, and no answer is owed
+	DropTooBig            // too big, and no answer is owed
+	DropICMPChecksum      // an ICMP error with a wrong checksum
+	DropNeighbourFailed   // the next hop did not answer
+	DropNeighbourFull     // too many frames wait for next hops
+	DropFragmentOverlap   // fragments that contradict each other
+	DropFragmentTimeout   // the rest never came
+	DropFragmentMemory    // too many incomplete packets
+	DropNoBuffer          // no room left for generated frames in this batch
+	DropAddressOwnedTwice // ARP: another machine claims a VIP
+
+	NumVerdicts = int(iota)
+)
+
+var verdictNames = [NumVerdicts]string{
+	Forward: "forward", Route: "route",
+	AnswerARP: "answer-arp", AnswerEcho: "answer-echo", AnswerReset: "answer-reset",
+	AnswerPortUnreachable: "answer-port-unreachable", AnswerProtocol: "answer-protocol-unreachable",
+	AnswerNoDestination: "answer-no-destination", AnswerTimeExceeded: "answer-time-exceeded",
+	AnswerTooBig: "answer-too-big", AnswerUnreachable: "answer-host-unreachable",
+	PassHost: "pass-host", PassOther: "pass-other", PassEtherType: "pass-ethertype",
+	PassVLAN: "pass-vlan", PassOtherHost: "pass-other-host",
+	HeldFragment: "held-fragment", HeldNeighbour: "held-neighbour",
+	DropTruncated: "drop-truncated", DropHeader: "drop-header", DropHeaderChecksum: "drop-header-checksum",
+	DropTransport: "drop-transport-header", DropOffload: "drop-offload",
+	DropServerGone: "drop-server-gone", DropNoSchedule: "drop-not-schedulable", DropLimited: "drop-answer-limited",
+	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropMethod: "drop-forwarding-method",
+	DropLocalServer: "drop-local-server", DropNoRoute: "drop-no-route", DropTTL: "drop-ttl", DropTooBig: "drop-too-big",
+	DropICMPChecksum: "drop-icmp-checksum", DropNeighbourFailed: "drop-neighbour-failed",
+	DropNeighbourFull: "drop-neighbour-full", DropFragmentOverlap: "drop-fragment-overlap",
+	DropFragmentTimeout: "drop-fragment-timeout", DropFragmentMemory: "drop-fragment-memory",
+	DropNoBuffer: "drop-no-buffer", DropAddressOwnedTwice: "drop-vip-conflict",
+}
+
+// String returns the verdict's name, as counters and documents use it.
+func (v Verdict) String() string {
+	if int(v) < NumVerdicts {
+		return verdictNames[v]
+	}
+	return "unknown"
+}

@@ -1,0 +1,226 @@
+package dataplane
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Worker is the live loop of one shard: receive a batch from each port, let the
+// shard decide, send, wait when there is nothing to do.
+type Worker struct {
+	shard   *Shard
+	clock   func() time.Duration
+	resolve func([]Resolve)
+
+	ports []Port
+	polls []unix.PollFd // one per port, and the wake-up descriptor last
+	wake  int
+	in    [MaxBatch]Frame
+	out   [][]Frame // what the batch sends, by link
+
+	mu       sync.Mutex
+	closed   bool
+	replaced map[int]Port
+	stats    []sendStats
+}
+
+type sendStats struct{ sent, failed atomic.Uint64 }
+
+// Bounds of the wait: timers need no better than the shortest, and the
+// longest is how soon a wake-up that got lost would be made good.
+const (
+	shortestWait = 20 * time.Millisecond
+	longestWait  = time.Second
+)
+
+// NewWorker returns the loop for shard i of d with one port for each of the
+// director's links. The clock tells the time since the director started; resolve
+// is handed neighbours to ask for, and must not block.
+func NewWorker(d *Director, i int, ports []Port, clock func() time.Duration, resolve func([]Resolve)) (*Worker, error) {
+	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	w := &Worker{
+		shard: d.Shard(i), clock: clock, resolve: resolve, ports: ports, wake: wake,
+		polls: make([]unix.PollFd, len(ports)+1), out: make([][]Frame, len(ports)),
+		replaced: map[int]Port{}, stats: make([]sendStats, len(ports)),
+	}
+	for i, p := range ports {
+		w.polls[i] = pollFor(p)
+	}
+	w.polls[len(ports)] = unix.PollFd{Fd: int32(wake), Events: unix.POLLIN}
+	return w, nil
+}
+
+func pollFor(p Port) unix.PollFd {
+	return unix.PollFd{Fd: int32(p.FD()), Events: unix.POLLIN}
+}
+
+// Wake makes the loop run one batch now, for instance to announce a VIP or to
+// take up a new view. Any goroutine may call.
+func (w *Worker) Wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return // the descriptor's number may be another's by now
+	}
+	w.wakeLocked()
+}
+
+func (w *Worker) wakeLocked() {
+	var one [8]byte
+	binary.NativeEndian.PutUint64(one[:], 1)
+	unix.Write(w.wake, one[:]) // a full counter is awake already
+}
+
+// Replace puts a new port in the place of that of link i, which is closed, when
+// the interface has come back as another one. Any goroutine may call.
+func (w *Worker) Replace(i int, p Port) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		p.Close()
+		return
+	}
+	w.replaced[i] = p
+	w.wakeLocked()
+}
+
+// SendStats returns how many frames link i has sent and how many it was refused.
+func (w *Worker) SendStats(i int) (sent, failed uint64) {
+	return w.stats[i].sent.Load(), w.stats[i].failed.Load()
+}
+
+// Run runs the loop on a thread of its own until ctx ends, and closes the ports.
+func (w *Worker) Run(ctx context.Context) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	defer w.close()
+	stop := context.AfterFunc(ctx, w.Wake)
+	defer stop()
+	for ctx.Err() == nil {
+		w.takeReplaced()
+		busy := false
+		for i := range w.ports {
+			busy = w.serve(i) || busy
+		}
+		if busy {
+			continue
+		}
+		w.batch(nil)
+		if err := w.wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// serve handles one batch of port i and reports whether there was one.
+func (w *Worker) serve(i int) bool {
+	if w.polls[i].Fd < 0 {
+		return false
+	}
+	n, err := w.ports[i].Recv(w.in[:])
+	if err != nil {
+		w.linkFault(i, err)
+	}
+	if n == 0 {
+		return false
+	}
+	for k := range w.in[:n] {
+		w.in[k].Link = uint8(i)
+	}
+	w.batch(w.in[:n])
+	return true
+}
+
+// batch lets the shard process fs and sends what comes of it.
+func (w *Worker) batch(fs []Frame) {
+	now := w.clock()
+	w.shard.Begin(now)
+	for i := range fs {
+		w.shard.Process(&fs[i], now)
+	}
+	w.shard.End()
+	for _, f := range w.shard.Output() {
+		w.out[f.Link] = append(w.out[f.Link], f)
+	}
+	for i, fs := range w.out {
+		if len(fs) > 0 {
+			w.send(i, fs)
+			w.out[i] = fs[:0]
+		}
+	}
+	if ask := w.shard.Unresolved(); len(ask) > 0 {
+		w.resolve(ask)
+	}
+}
+
+func (w *Worker) send(i int, fs []Frame) {
+	sent := 0
+	if w.polls[i].Fd >= 0 {
+		n, err := w.ports[i].Send(fs)
+		if err != nil {
+			w.linkFault(i, err)
+		}
+		sent = n
+	}
+	w.stats[i].sent.Add(uint64(sent))
+	w.stats[i].failed.Add(uint64(len(fs) - sent))
+}
+
+// linkFault tells of a fault of port i. A vanished interface is no longer
+// waited on, until Replace brings another port.
+func (w *Worker) linkFault(i int, err error) {
+	if errors.Is(err, ErrLinkGone) {
+		if w.polls[i].Fd < 0 {
+			return
+		}
+		w.polls[i].Fd = -1 // poll ignores it
+	}
+	d := w.shard.dir
+	d.notify(Event{Kind: EventLink, Link: d.cfg.Links[i].Name, Err: err})
+}
+
+func (w *Worker) takeReplaced() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, p := range w.replaced {
+		w.ports[i].Close()
+		w.ports[i], w.polls[i] = p, pollFor(p)
+		delete(w.replaced, i)
+	}
+}
+
+// wait sleeps until a frame, a wake-up or the next timer.
+func (w *Worker) wait() error {
+	timeout := min(max(w.shard.NextTimer(w.clock()), shortestWait), longestWait)
+	if _, err := unix.Poll(w.polls, int(timeout.Milliseconds())); err != nil && err != unix.EINTR {
+		return fmt.Errorf("poll: %w", err)
+	}
+	if w.polls[len(w.ports)].Revents != 0 {
+		var b [8]byte
+		unix.Read(w.wake, b[:])
+	}
+	return nil
+}
+
+func (w *Worker) close() {
+	w.takeReplaced()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	for _, p := range w.ports {
+		p.Close()
+	}
+	unix.Close(w.wake)
+}
