@@ -1,0 +1,114 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"natlb/ipvs"
+)
+
+// fakeDirector keeps what it is told and shows what it is given.
+type fakeDirector struct {
+	mu       sync.Mutex
+	applied  [][]ipvs.Change
+	refusal  error
+	services []ipvs.ServiceStatus
+	conns    int // how many connections to yield; -1: for ever
+	yielded  int
+	done     chan struct{} // closed when Connections returns
+}
+
+func (f *fakeDirector) Apply(changes []ipvs.Change) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refusal == nil {
+		f.applied = append(f.applied, changes)
+	}
+	return f.refusal
+}
+
+func (f *fakeDirector) Services() []ipvs.ServiceStatus { return f.services }
+
+func (f *fakeDirector) Connections(yield func(ipvs.ConnStatus) bool) {
+	if f.done != nil {
+		defer close(f.done)
+	}
+	for f.yielded = 0; f.conns < 0 || f.yielded < f.conns; f.yielded++ {
+		if !yield(connNumber(f.yielded)) {
+			return
+		}
+	}
+}
+
+func connNumber(i int) ipvs.ConnStatus {
+	return ipvs.ConnStatus{
+		Proto: ipvs.TCP, State: "ESTABLISHED", Expires: 14*time.Minute + 59*time.Second + 250*time.Millisecond,
+		Client:  netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 40000),
+		Virtual: netip.MustParseAddrPort("192.0.2.1:80"), Dest: netip.MustParseAddrPort("10.0.0.2:8080"),
+	}
+}
+
+func (f *fakeDirector) Timeouts() ipvs.Timeouts {
+	return ipvs.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}
+}
+func (f *fakeDirector) TableSize() int { return 4096 }
+func (f *fakeDirector) Counters() []Counter {
+	return []Counter{{"forwarded", 1 << 60}, {"dropped", 0}}
+}
+func (f *fakeDirector) Sysctls() []Sysctl {
+	return []Sysctl{{"conn_tab_bits", "12", "12", "size of the table"}}
+}
+
+// start serves d on a socket of its own and returns a client for it. tune may
+// change the server before it starts.
+func start(t *testing.T, d Director, tune func(*Server)) (client *Client, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "natlb.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(d, "v9.9.9", slog.New(slog.DiscardHandler))
+	if tune != nil {
+		tune(s)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	client = Dial(path)
+	t.Cleanup(func() {
+		client.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return client, path
+}
+
+// dialRaw opens a plain connection to the socket.
+func dialRaw(t *testing.T, path string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+var webService = ipvs.Service{
+	Key: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("192.0.2.1:80")}, Scheduler: "rr",
+}
+
+var webServer = ipvs.Destination{Addr: netip.MustParseAddrPort("10.0.0.2:8080"), Method: ipvs.Masq, Weight: 1}

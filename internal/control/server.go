@@ -1,0 +1,204 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"natlb/ipvs"
+)
+
+const (
+	// MaxRequest bounds a request's body, in bytes.
+	MaxRequest = 16 << 20
+
+	// ReadTimeout is how long a client may take to send a request, and
+	// WriteTimeout how long it may refuse to take the next piece of a reply.
+	ReadTimeout  = 10 * time.Second
+	WriteTimeout = 10 * time.Second
+
+	idleTimeout = 60 * time.Second
+)
+
+// Server answers on the control socket for one director.
+type Server struct {
+	director Director
+	natlb    string
+	log      *slog.Logger
+	started  time.Time
+	http     http.Server
+
+	apply       sync.Mutex    // the one writer
+	socketGroup atomic.Uint32 // whose members may change things
+}
+
+// NewServer returns a server for d. natlb is the version that replies carry.
+func NewServer(d Director, natlb string, log *slog.Logger) *Server {
+	s := &Server{director: d, natlb: natlb, log: log, started: time.Now()}
+	s.socketGroup.Store(uint32(os.Getegid()))
+	s.http = http.Server{
+		Handler:        s.routes(),
+		ReadTimeout:    ReadTimeout,
+		WriteTimeout:   WriteTimeout, // streams extend it piece by piece
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: 64 << 10,
+		ConnContext:    withPeer,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// Serve answers requests on l, which should come from [Listen], until Shutdown;
+// it returns nil then.
+func (s *Server) Serve(l net.Listener) error {
+	if info, err := os.Stat(l.Addr().String()); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			s.socketGroup.Store(st.Gid)
+		}
+	}
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// Shutdown closes the socket, lets running requests end until ctx is done and
+// then cuts them off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/apply", s.serveApply)
+	mux.HandleFunc("GET /v1/connections", s.serveConnections)
+	get := func(path string, reply func() any) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			s.reply(w, http.StatusOK, reply())
+		})
+	}
+	get("/v1/services", s.services)
+	get("/v1/timeouts", func() any { return timeoutsReply{s.header(), s.director.Timeouts()} })
+	get("/v1/counters", func() any { return countersReply{s.header(), s.director.Counters()} })
+	get("/v1/sysctls", func() any { return sysctlsReply{s.header(), s.director.Sysctls()} })
+	get("/v1/status", s.status)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.reply(w, http.StatusNotFound, failure{header: s.header(), Code: codeBadRequest,
+			Message: fmt.Sprintf("%s %s: no such request", r.Method, r.URL.Path)})
+	})
+	return mux
+}
+
+func (s *Server) header() header { return header{ProtocolVersion, s.natlb} }
+
+func (s *Server) services() any {
+	services := s.director.Services()
+	reply := servicesReply{s.header(), make([]wireServiceStatus, len(services))}
+	for i := range services {
+		reply.Services[i] = wireStatusOf(&services[i])
+	}
+	return reply
+}
+
+func (s *Server) status() any {
+	return statusReply{ProtocolVersion, Status{
+		Natlb: s.natlb, PID: os.Getpid(), Uptime: time.Since(s.started).Seconds(), TableSize: s.director.TableSize(),
+	}}
+}
+
+func (s *Server) serveApply(w http.ResponseWriter, r *http.Request) {
+	p, _ := r.Context().Value(peerKey{}).(*peer)
+	if err := mayChange(p, s.socketGroup.Load()); err != nil {
+		s.refuse(w, err)
+		return
+	}
+	changes, err := readChanges(http.MaxBytesReader(w, r.Body, MaxRequest))
+	if err == nil {
+		err = s.applyAll(changes)
+	}
+	if err != nil {
+		s.log.Debug("configuration change refused", "changes", len(changes), "uid", p.uid, "pid", p.pid, "err", err)
+		s.refuse(w, err)
+		return
+	}
+	s.log.Debug("configuration changed", "changes", len(changes), "uid", p.uid, "pid", p.pid)
+	s.reply(w, http.StatusOK, s.header())
+}
+
+func (s *Server) applyAll(changes []ipvs.Change) error {
+	if err := checkAll(changes); err != nil {
+		return err
+	}
+	s.apply.Lock()
+	defer s.apply.Unlock()
+	return s.director.Apply(changes)
+}
+
+// requestError is a body that is not a request.
+type requestError struct{ error }
+
+func (e requestError) Unwrap() error { return e.error }
+
+func readChanges(body io.Reader) ([]ipvs.Change, error) {
+	var request applyRequest
+	in := json.NewDecoder(body)
+	in.DisallowUnknownFields()
+	if err := in.Decode(&request); err != nil {
+		return nil, requestError{err}
+	}
+	if _, err := in.Token(); err != io.EOF {
+		return nil, requestError{errors.New("something follows the request")}
+	}
+	if request.Version != ProtocolVersion {
+		return nil, fmt.Errorf("%w: request of version %d, director of version %d", ErrProtocol, request.Version, ProtocolVersion)
+	}
+	changes := make([]ipvs.Change, len(request.Changes))
+	for i := range request.Changes {
+		c, err := request.Changes[i].change()
+		if err != nil {
+			return nil, &ipvs.ChangeError{Index: i, Kind: c.Kind, Err: err}
+		}
+		changes[i] = c
+	}
+	return changes, nil
+}
+
+// refuse replies with err. A *ipvs.ChangeError sends the place of its change
+// and its cause; the client puts the two together again.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	f := failure{header: s.header(), Message: err.Error()}
+	var status int
+	f.Code, status = codeOf(err)
+	var change *ipvs.ChangeError
+	var request requestError
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		f.Code, status = codeTooLarge, http.StatusRequestEntityTooLarge
+	case errors.As(err, &request):
+		f.Code, status = codeBadRequest, http.StatusBadRequest
+	case errors.As(err, &change):
+		f.Index, f.Message = &change.Index, change.Err.Error()
+	}
+	s.reply(w, status, f)
+}
+
+func (s *Server) reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// An error is a client that went away: there is nobody to tell.
+	_ = json.NewEncoder(w).Encode(body)
+}

@@ -1,0 +1,183 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+
+	"natlb/ipvs"
+)
+
+// Check judges one change by its values alone: ranges, addresses, families, and
+// what this version of natlb supports. It wraps [ipvs.ErrInvalid],
+// [ipvs.ErrRange], [ipvs.ErrDifferentFamily] or [ipvs.ErrUnsupported]
+// (as ip_vs_ctl.c does). Whether a service or server exists is the
+// director's to say.
+func Check(c *ipvs.Change) error {
+	if err := checkValues(c); err != nil {
+		return err
+	}
+	return supported(c)
+}
+
+// checkAll checks a whole transaction, so that a bad one changes nothing.
+func checkAll(changes []ipvs.Change) error {
+	for i := range changes {
+		if err := Check(&changes[i]); err != nil {
+			return &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
+		}
+	}
+	return nil
+}
+
+func checkValues(c *ipvs.Change) error {
+	switch c.Kind {
+	case ipvs.AddService, ipvs.EditService:
+		return checkService(&c.Service)
+	case ipvs.DeleteService:
+		return checkKey(c.Service.Key)
+	case ipvs.AddDestination, ipvs.EditDestination:
+		if err := checkKey(c.Service.Key); err != nil {
+			return err
+		}
+		return checkDestination(&c.Destination, c.Service.Key.Is6())
+	case ipvs.DeleteDestination:
+		if err := checkKey(c.Service.Key); err != nil {
+			return err
+		}
+		return checkAddr("real server", c.Destination.Addr)
+	case ipvs.FlushServices:
+		return nil
+	case ipvs.ZeroStats:
+		if c.Service.Key == (ipvs.ServiceKey{}) {
+			return nil // zero everything
+		}
+		return checkKey(c.Service.Key)
+	case ipvs.SetTimeouts:
+		return checkTimeouts(c.Timeouts)
+	case ipvs.SetSysctl:
+		if c.Name == "" {
+			return invalid("sysctl without a name")
+		}
+		return nil
+	}
+	return invalid("unknown change %d", uint8(c.Kind))
+}
+
+// checkKey wants a protocol with an address, or a mark, and not both. The
+// service address itself may be anything, as in ip_vs_add_service.
+func checkKey(k ipvs.ServiceKey) error {
+	if k.IsMark() {
+		if k.Proto != ipvs.AnyProtocol || k.VIP != (netip.AddrPort{}) {
+			return invalid("a firewall-mark service has neither protocol nor address")
+		}
+		return nil
+	}
+	switch k.Proto {
+	case ipvs.TCP, ipvs.UDP, ipvs.SCTP:
+	default:
+		return invalid("protocol %v of a virtual service", k.Proto)
+	}
+	if k.V6 {
+		return invalid("the family of a virtual service is that of its address")
+	}
+	return checkAddr("virtual service", k.VIP)
+}
+
+func checkService(s *ipvs.Service) error {
+	if err := checkKey(s.Key); err != nil {
+		return err
+	}
+	if !s.Key.IsMark() {
+		if s.Key.VIP.Port() == 0 && !s.Persistent() {
+			return invalid("port 0 is for persistent services")
+		}
+		if s.OnePacket() && s.Key.Proto != ipvs.UDP {
+			return invalid("one-packet scheduling is for UDP")
+		}
+	}
+	const known = ipvs.FlagPersistent | ipvs.FlagOnePacket | ipvs.FlagSched1 | ipvs.FlagSched2 | ipvs.FlagSched3
+	if s.Flags&^known != 0 {
+		return invalid("unknown service flags %#x", uint32(s.Flags&^known))
+	}
+	if s.Persistent() && (s.PersistTimeout < 1 || s.PersistTimeout > ipvs.MaxTimeout) {
+		return invalid("persistence timeout %d s, want 1 to %d", s.PersistTimeout, ipvs.MaxTimeout)
+	}
+	if s.Key.Is6() {
+		if s.Netmask != 0 || s.PrefixLen > 128 {
+			return invalid("an IPv6 service groups clients by a prefix length of 1 to 128")
+		}
+	} else if s.PrefixLen != 0 {
+		return invalid("an IPv4 service groups clients by a netmask")
+	}
+	return nil
+}
+
+func checkDestination(d *ipvs.Destination, service6 bool) error {
+	if err := checkAddr("real server", d.Addr); err != nil {
+		return err
+	}
+	if a := d.Addr.Addr(); a.IsUnspecified() || a.IsMulticast() || a == broadcast {
+		return invalid("real server address %v is not unicast", a)
+	}
+	switch d.Method {
+	case ipvs.Masq, ipvs.Route, ipvs.Tunnel:
+	default:
+		return invalid("forwarding method %v", d.Method)
+	}
+	if d.Weight < 0 {
+		return fmt.Errorf("weight %d: %w", d.Weight, ipvs.ErrRange)
+	}
+	if d.LowerThreshold > d.UpperThreshold {
+		return fmt.Errorf("lower threshold %d above the upper one, %d: %w", d.LowerThreshold, d.UpperThreshold, ipvs.ErrRange)
+	}
+	if d.Method == ipvs.Tunnel {
+		return checkTunnel(d.Tunnel)
+	}
+	if d.Tunnel != (ipvs.TunnelOptions{}) {
+		return invalid("tunnel options with forwarding method %v", d.Method)
+	}
+	if d.Addr.Addr().Is6() != service6 {
+		return ipvs.ErrDifferentFamily
+	}
+	return nil
+}
+
+func checkTunnel(t ipvs.TunnelOptions) error {
+	switch {
+	case t.Type > ipvs.TunnelGRE || t.Checksum > ipvs.TunnelRemoteChecksum:
+		return invalid("tunnel type %d with checksum %d", t.Type, t.Checksum)
+	case t.Type == ipvs.TunnelGUE && t.Port == 0:
+		return invalid("a gue tunnel needs a port")
+	case t.Type != ipvs.TunnelGUE && t.Port != 0:
+		return invalid("%v tunnels have no port", t.Type)
+	case t.Type == ipvs.TunnelIPIP && t.Checksum != ipvs.TunnelNoChecksum,
+		t.Type == ipvs.TunnelGRE && t.Checksum == ipvs.TunnelRemoteChecksum:
+		return invalid("%v tunnels do not carry that checksum", t.Type)
+	}
+	return nil
+}
+
+func checkTimeouts(t ipvs.Timeouts) error {
+	for _, s := range [...]uint32{t.TCP, t.TCPFin, t.UDP} {
+		if s > ipvs.MaxTimeout {
+			return invalid("timeout %d s, want 0 to %d", s, ipvs.MaxTimeout)
+		}
+	}
+	return nil
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func checkAddr(of string, a netip.AddrPort) error {
+	if !a.IsValid() {
+		return invalid("%s without an address", of)
+	}
+	if a.Addr().Zone() != "" {
+		return invalid("%s address %v has a zone", of, a.Addr())
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf(format+": %w", append(args, ipvs.ErrInvalid)...)
+}

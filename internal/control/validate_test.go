@@ -1,0 +1,112 @@
+package control
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"natlb/ipvs"
+)
+
+func TestCheck(t *testing.T) {
+	addr := netip.MustParseAddrPort
+	service := func(edit func(*ipvs.Service)) ipvs.Change {
+		c := ipvs.Change{Kind: ipvs.AddService, Service: webService}
+		edit(&c.Service)
+		return c
+	}
+	server := func(edit func(*ipvs.Destination)) ipvs.Change {
+		c := ipvs.Change{Kind: ipvs.AddDestination, Service: ipvs.Service{Key: webService.Key}, Destination: webServer}
+		edit(&c.Destination)
+		return c
+	}
+	serverAt := func(a string) ipvs.Change { return server(func(d *ipvs.Destination) { d.Addr = addr(a) }) }
+	vip := func(a string) ipvs.Change { return service(func(s *ipvs.Service) { s.Key.VIP = addr(a) }) }
+	tunnel := func(o ipvs.TunnelOptions) ipvs.Change {
+		return server(func(d *ipvs.Destination) { d.Method, d.Tunnel = ipvs.Tunnel, o })
+	}
+	persist := func(seconds uint32) ipvs.Change {
+		return service(func(s *ipvs.Service) { s.Flags, s.PersistTimeout = ipvs.FlagPersistent, seconds })
+	}
+	mark := ipvs.ServiceKey{Mark: 5}
+	for _, c := range []struct {
+		name   string
+		change ipvs.Change
+		want   error
+	}{
+		{"service", service(func(*ipvs.Service) {}), nil},
+		{"service at 0.0.0.0", vip("0.0.0.0:80"), nil},
+		{"service at a multicast address", vip("224.0.0.1:80"), nil},
+		{"service at the broadcast address", vip("255.255.255.255:80"), nil},
+		{"service without address", service(func(s *ipvs.Service) { s.Key.VIP = netip.AddrPort{} }), ipvs.ErrInvalid},
+		{"service without protocol", service(func(s *ipvs.Service) { s.Key.Proto = 0 }), ipvs.ErrInvalid},
+		{"service at port 0", vip("192.0.2.1:0"), ipvs.ErrInvalid},
+		{"service with a zone", vip("[fe80::1%eth0]:80"), ipvs.ErrInvalid},
+		{"service with the family of a mark", service(func(s *ipvs.Service) { s.Key.V6 = true }), ipvs.ErrInvalid},
+		{"mark with an address", service(func(s *ipvs.Service) { s.Key.Mark = 5 }), ipvs.ErrInvalid},
+		{"one-packet over TCP", service(func(s *ipvs.Service) { s.Flags = ipvs.FlagOnePacket }), ipvs.ErrInvalid},
+		{"unknown flag", service(func(s *ipvs.Service) { s.Flags = 0x40 }), ipvs.ErrInvalid},
+		{"persistence of 0 s", persist(0), ipvs.ErrInvalid},
+		{"persistence of 31 days and a second", persist(ipvs.MaxTimeout + 1), ipvs.ErrInvalid},
+		{"IPv6 prefix of an IPv4 service", service(func(s *ipvs.Service) { s.PrefixLen = 64 }), ipvs.ErrInvalid},
+		{"IPv6 prefix of 129", service(func(s *ipvs.Service) { s.Key.VIP, s.PrefixLen = addr("[::1]:80"), 129 }), ipvs.ErrInvalid},
+		{"netmask of an IPv6 service", service(func(s *ipvs.Service) { s.Key.VIP, s.Netmask = addr("[::1]:80"), 1 }), ipvs.ErrInvalid},
+
+		{"server", server(func(*ipvs.Destination) {}), nil},
+		{"server at port 0", serverAt("10.0.0.2:0"), nil},
+		{"server on this host", serverAt("127.0.0.1:80"), nil},
+		{"server at 0.0.0.0", serverAt("0.0.0.0:80"), ipvs.ErrInvalid},
+		{"server at a multicast address", serverAt("224.0.0.5:80"), ipvs.ErrInvalid},
+		{"server at the broadcast address", serverAt("255.255.255.255:80"), ipvs.ErrInvalid},
+		{"server without address", server(func(d *ipvs.Destination) { d.Addr = netip.AddrPort{} }), ipvs.ErrInvalid},
+		{"server of another family", serverAt("[fd00::1]:80"), ipvs.ErrDifferentFamily},
+		{"weight 0", server(func(d *ipvs.Destination) { d.Weight = 0 }), nil},
+		{"weight -1", server(func(d *ipvs.Destination) { d.Weight = -1 }), ipvs.ErrRange},
+		{"thresholds", server(func(d *ipvs.Destination) { d.UpperThreshold, d.LowerThreshold = 4, 4 }), nil},
+		{"lower above upper threshold", server(func(d *ipvs.Destination) { d.UpperThreshold, d.LowerThreshold = 3, 4 }), ipvs.ErrRange},
+		{"lower without upper threshold", server(func(d *ipvs.Destination) { d.LowerThreshold = 1 }), ipvs.ErrRange},
+		{"direct routing", server(func(d *ipvs.Destination) { d.Method = ipvs.Route }), nil},
+		{"local method", server(func(d *ipvs.Destination) { d.Method = ipvs.Local }), ipvs.ErrInvalid},
+		{"unknown method", server(func(d *ipvs.Destination) { d.Method = 9 }), ipvs.ErrInvalid},
+		{"tunnel options without a tunnel", server(func(d *ipvs.Destination) { d.Tunnel.Port = 1 }), ipvs.ErrInvalid},
+		{"ipip", tunnel(ipvs.TunnelOptions{}), nil},
+		{"ipip with a port", tunnel(ipvs.TunnelOptions{Port: 1}), ipvs.ErrInvalid},
+		{"ipip with a checksum", tunnel(ipvs.TunnelOptions{Checksum: ipvs.TunnelChecksummed}), ipvs.ErrInvalid},
+		{"gue", tunnel(ipvs.TunnelOptions{Type: ipvs.TunnelGUE, Port: 6080, Checksum: ipvs.TunnelRemoteChecksum}), nil},
+		{"gue without a port", tunnel(ipvs.TunnelOptions{Type: ipvs.TunnelGUE}), ipvs.ErrInvalid},
+		{"gre", tunnel(ipvs.TunnelOptions{Type: ipvs.TunnelGRE, Checksum: ipvs.TunnelChecksummed}), nil},
+		{"gre with a remote checksum", tunnel(ipvs.TunnelOptions{Type: ipvs.TunnelGRE, Checksum: ipvs.TunnelRemoteChecksum}), ipvs.ErrInvalid},
+		{"unknown tunnel", tunnel(ipvs.TunnelOptions{Type: 3}), ipvs.ErrInvalid},
+
+		{"timeouts", ipvs.Change{Kind: ipvs.SetTimeouts, Timeouts: ipvs.Timeouts{TCP: ipvs.MaxTimeout}}, nil},
+		{"timeout too long", ipvs.Change{Kind: ipvs.SetTimeouts, Timeouts: ipvs.Timeouts{UDP: ipvs.MaxTimeout + 1}}, ipvs.ErrInvalid},
+		{"flush", ipvs.Change{Kind: ipvs.FlushServices}, nil},
+		{"zero everything", ipvs.Change{Kind: ipvs.ZeroStats}, nil},
+		{"zero a service without address", ipvs.Change{Kind: ipvs.ZeroStats, Service: ipvs.Service{Key: ipvs.ServiceKey{Proto: ipvs.TCP}}}, ipvs.ErrInvalid},
+		{"sysctl", ipvs.Change{Kind: ipvs.SetSysctl, Name: "drop_entry"}, nil},
+		{"sysctl without a name", ipvs.Change{Kind: ipvs.SetSysctl}, ipvs.ErrInvalid},
+		{"no change", ipvs.Change{}, ipvs.ErrInvalid},
+		{"delete a service", ipvs.Change{Kind: ipvs.DeleteService, Service: ipvs.Service{Key: webService.Key}}, nil},
+		{"delete nothing", ipvs.Change{Kind: ipvs.DeleteService}, ipvs.ErrInvalid},
+		{"delete a server without address", ipvs.Change{Kind: ipvs.DeleteDestination, Service: webService}, ipvs.ErrInvalid},
+
+		{"persistence", persist(1), ipvs.ErrUnsupported},
+		{"persistence engine", service(func(s *ipvs.Service) { s.Engine = "sip" }), ipvs.ErrUnsupported},
+		{"one-packet", service(func(s *ipvs.Service) { s.Key.Proto, s.Flags = ipvs.UDP, ipvs.FlagOnePacket }), ipvs.ErrUnsupported},
+		{"SCTP", service(func(s *ipvs.Service) { s.Key.Proto = ipvs.SCTP }), ipvs.ErrUnsupported},
+		{"IPv6 service", vip("[2001:db8::1]:80"), ipvs.ErrUnsupported},
+		{"IPv6 server", server(func(d *ipvs.Destination) { d.Method, d.Addr = ipvs.Tunnel, addr("[fd00::1]:80") }), ipvs.ErrUnsupported},
+		{"firewall mark", service(func(s *ipvs.Service) { s.Key = mark }), ipvs.ErrUnsupported},
+		{"deleting a mark is the director's answer", ipvs.Change{Kind: ipvs.DeleteService, Service: ipvs.Service{Key: mark}}, nil},
+	} {
+		if err := Check(&c.change); !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
+			t.Errorf("%s: Check = %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestSyncDaemonIsUnsupported(t *testing.T) {
+	if !errors.Is(ErrSyncDaemon, ipvs.ErrUnsupported) {
+		t.Errorf("%v does not wrap %v", ErrSyncDaemon, ipvs.ErrUnsupported)
+	}
+}

@@ -1,0 +1,200 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"natlb/ipvs"
+)
+
+// TestWireRoundTrip: what goes into JSON comes out of it the same.
+func TestWireRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		change := drawChange(t)
+		var w wireChange
+		overJSON(t, wireChangeOf(&change), &w)
+		got, err := w.change()
+		if diff := cmp.Diff(change, got, byValue); err != nil || diff != "" {
+			t.Fatalf("change: %v (-want +got)\n%s", err, diff)
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		status := drawStatus(t)
+		var w wireServiceStatus
+		overJSON(t, wireStatusOf(&status), &w)
+		got, err := w.status()
+		if diff := cmp.Diff(status, got, byValue); err != nil || diff != "" {
+			t.Fatalf("service: %v (-want +got)\n%s", err, diff)
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		conn := drawConn(t)
+		var w wireConn
+		overJSON(t, wireConnOf(&conn), &w)
+		got, err := w.conn()
+		if diff := cmp.Diff(conn, got, byValue); err != nil || diff != "" {
+			t.Fatalf("connection: %v (-want +got)\n%s", err, diff)
+		}
+	})
+}
+
+func overJSON(t *rapid.T, from, to any) {
+	text, err := json.Marshal(from)
+	if err == nil {
+		err = json.Unmarshal(text, to)
+	}
+	if err != nil {
+		t.Fatalf("%+v over JSON: %v", from, err)
+	}
+}
+
+func drawAddrPort(t *rapid.T, label string) netip.AddrPort {
+	port := rapid.Uint16().Draw(t, label+" port")
+	if rapid.Bool().Draw(t, label+" six") {
+		b := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, label)
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b)), port)
+	}
+	b := rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, label)
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b)), port)
+}
+
+func drawService(t *rapid.T) ipvs.Service {
+	s := ipvs.Service{
+		Scheduler:      rapid.SampledFrom([]string{"", "rr", "wlc"}).Draw(t, "scheduler"),
+		PersistTimeout: rapid.Uint32().Draw(t, "timeout"),
+		Netmask:        rapid.Uint32().Draw(t, "mask"),
+		PrefixLen:      rapid.Uint8().Draw(t, "prefix"),
+		Engine:         rapid.SampledFrom([]string{"", "sip"}).Draw(t, "engine"),
+	}
+	for _, f := range flagNames {
+		if rapid.Bool().Draw(t, f.word) {
+			s.Flags |= f.flag
+		}
+	}
+	if rapid.Bool().Draw(t, "marked") {
+		s.Key = ipvs.ServiceKey{Mark: rapid.Uint32Min(1).Draw(t, "mark"), V6: rapid.Bool().Draw(t, "v6")}
+	} else {
+		s.Key = ipvs.ServiceKey{Proto: drawProto(t), VIP: drawAddrPort(t, "vip")}
+	}
+	return s
+}
+
+func drawProto(t *rapid.T) ipvs.Protocol {
+	return rapid.Custom(func(t *rapid.T) ipvs.Protocol { return ipvs.Protocol(rapid.Uint8().Draw(t, "number")) }).Draw(t, "proto")
+}
+
+func drawDestination(t *rapid.T) ipvs.Destination {
+	d := ipvs.Destination{
+		Addr:           drawAddrPort(t, "rip"),
+		Method:         ipvs.ForwardMethod(rapid.Uint8Max(4).Draw(t, "method")),
+		Weight:         rapid.Int32().Draw(t, "weight"),
+		UpperThreshold: rapid.Uint32().Draw(t, "upper"),
+		LowerThreshold: rapid.Uint32().Draw(t, "lower"),
+	}
+	if d.Method == ipvs.Tunnel {
+		d.Tunnel = ipvs.TunnelOptions{
+			Type: ipvs.TunnelType(rapid.Uint8Max(2).Draw(t, "tunnel")), Port: rapid.Uint16().Draw(t, "tunnel port"),
+			Checksum: ipvs.TunnelChecksum(rapid.Uint8Max(2).Draw(t, "checksum")),
+		}
+	}
+	return d
+}
+
+// drawChange draws what each kind carries and nothing else.
+func drawChange(t *rapid.T) ipvs.Change {
+	c := ipvs.Change{Kind: ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.SetSysctl)).Draw(t, "kind"))}
+	switch c.Kind {
+	case ipvs.AddService, ipvs.EditService, ipvs.DeleteService:
+		c.Service = drawService(t)
+	case ipvs.ZeroStats:
+		if rapid.Bool().Draw(t, "one") {
+			c.Service = drawService(t)
+		}
+	case ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination:
+		c.Service, c.Destination = drawService(t), drawDestination(t)
+	case ipvs.SetTimeouts:
+		c.Timeouts = ipvs.Timeouts{TCP: rapid.Uint32().Draw(t, "tcp"), TCPFin: rapid.Uint32().Draw(t, "fin"), UDP: rapid.Uint32().Draw(t, "udp")}
+	case ipvs.SetSysctl:
+		c.Name, c.Value = rapid.String().Draw(t, "name"), rapid.String().Draw(t, "value")
+	}
+	return c
+}
+
+func drawStats(t *rapid.T) ipvs.Stats {
+	n := rapid.SliceOfN(rapid.Uint64(), 5, 5).Draw(t, "stats")
+	return ipvs.Stats{Conns: n[0], InPkts: n[1], OutPkts: n[2], InBytes: n[3], OutBytes: n[4]}
+}
+
+func drawRates(t *rapid.T) ipvs.Rates {
+	n := rapid.SliceOfN(rapid.Uint64(), 5, 5).Draw(t, "rates")
+	return ipvs.Rates{CPS: n[0], InPPS: n[1], OutPPS: n[2], InBPS: n[3], OutBPS: n[4]}
+}
+
+func drawStatus(t *rapid.T) ipvs.ServiceStatus {
+	s := ipvs.ServiceStatus{Service: drawService(t), Stats: drawStats(t), Rates: drawRates(t)}
+	for range rapid.IntRange(0, 3).Draw(t, "servers") {
+		s.Destinations = append(s.Destinations, ipvs.DestinationStatus{
+			Destination: drawDestination(t),
+			Active:      rapid.Int32().Draw(t, "active"), Inactive: rapid.Int32().Draw(t, "inactive"),
+			PersistConns: rapid.Int32().Draw(t, "templates"), Overloaded: rapid.Bool().Draw(t, "overloaded"),
+			Stats: drawStats(t), Rates: drawRates(t),
+		})
+	}
+	return s
+}
+
+func drawConn(t *rapid.T) ipvs.ConnStatus {
+	return ipvs.ConnStatus{
+		Proto: drawProto(t), State: rapid.SampledFrom([]string{"SYN_RECV", "UDP"}).Draw(t, "state"),
+		Expires: time.Duration(rapid.Int64Range(0, int64(ipvs.MaxTimeout)*1e6).Draw(t, "expires")) * time.Microsecond,
+		Client:  drawAddrPort(t, "cip"), Virtual: drawAddrPort(t, "vip"), Dest: drawAddrPort(t, "rip"),
+		Mark: rapid.Uint32().Draw(t, "mark"), Template: rapid.Bool().Draw(t, "template"),
+		Engine: rapid.String().Draw(t, "engine"), Data: rapid.String().Draw(t, "data"),
+	}
+}
+
+func TestWireDefaults(t *testing.T) {
+	var w wireChange
+	text := `{"op":"add-server","service":{"protocol":"tcp","address":"192.0.2.1:80"},"destination":{"address":"10.0.0.2:80","weight":2}}`
+	if err := json.Unmarshal([]byte(text), &w); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.change()
+	want := ipvs.Change{
+		Kind:        ipvs.AddDestination,
+		Service:     ipvs.Service{Key: webService.Key},
+		Destination: ipvs.Destination{Addr: netip.MustParseAddrPort("10.0.0.2:80"), Method: ipvs.Route, Weight: 2},
+	}
+	if diff := cmp.Diff(want, got, byValue); err != nil || diff != "" {
+		t.Errorf("change: %v (-want +got)\n%s", err, diff)
+	}
+}
+
+func TestWireRefusesUnknownWords(t *testing.T) {
+	for _, text := range []string{
+		`{"op":"explode"}`, `{"op":""}`,
+		`{"op":"add-service","service":{"protocol":"icmp"}}`,
+		`{"op":"add-service","service":{"protocol":"256"}}`,
+		`{"op":"add-service","service":{"flags":["hashed"]}}`,
+		`{"op":"add-service","service":{"netmask":"::1"}}`,
+		`{"op":"add-service","service":{"netmask":"0.0.0.0"}}`,
+		`{"op":"add-server","destination":{"method":"magic"}}`,
+		`{"op":"add-server","destination":{"tunnel_type":"vxlan"}}`,
+		`{"op":"add-server","destination":{"tunnel_checksum":"md5"}}`,
+	} {
+		var w wireChange
+		if err := json.Unmarshal([]byte(text), &w); err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if c, err := w.change(); !errors.Is(err, ipvs.ErrInvalid) {
+			t.Errorf("%s = %+v, %v, want %v", text, c, err, ipvs.ErrInvalid)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package ipvsadm
+
+import (
+	"fmt"
+	"io"
+
+	"natlb/ipvs"
+)
+
+// save is -S: the command lines that make the table again. As with ipvsadm,
+// thresholds and timeouts are not in them.
+func (s *invocation) save(ln *line) error {
+	return s.saveTable(ln.given.has(optNumeric))
+}
+
+func (s *invocation) saveTable(numeric bool) error {
+	services, err := s.env.Client.Services(s.ctx)
+	if err != nil {
+		return refusal(err, statusListing)
+	}
+	sortServices(services)
+	names, stop := newNamer(s.ctx, s.lookup, numeric)
+	defer stop()
+	return s.output(func(w io.Writer) {
+		for i := range services {
+			saveService(w, names, &services[i])
+		}
+	})
+}
+
+func saveService(w io.Writer, names *namer, s *ipvs.ServiceStatus) {
+	form := serviceArgs(names, s.Key)
+	fmt.Fprintf(w, "-A %s -s %s", form, s.Scheduler)
+	if s.Persistent() {
+		fmt.Fprintf(w, " -p %d", s.PersistTimeout)
+		if mask := maskOf(&s.Service); mask != "" {
+			fmt.Fprintf(w, " -M %s", mask)
+		}
+	}
+	if s.Engine != "" {
+		fmt.Fprintf(w, " --pe %s", s.Engine)
+	}
+	if s.OnePacket() {
+		fmt.Fprint(w, " -o")
+	}
+	if flags := schedFlagList(&s.Service); flags != "" {
+		fmt.Fprintf(w, " -b %s", flags)
+	}
+	fmt.Fprintln(w)
+	for i := range s.Destinations {
+		d := &s.Destinations[i].Destination
+		fmt.Fprintf(w, "-a %s -r %s%s\n", form, names.endpoint(d.Addr, s.Key.Proto), serverArgs(d))
+	}
+}
+
+func serviceArgs(names *namer, k ipvs.ServiceKey) string {
+	if k.IsMark() {
+		if k.V6 {
+			return fmt.Sprintf("-f %d -6", k.Mark)
+		}
+		return fmt.Sprintf("-f %d", k.Mark)
+	}
+	letter := map[ipvs.Protocol]string{ipvs.TCP: "-t", ipvs.UDP: "-u", ipvs.SCTP: "--sctp-service"}[k.Proto]
+	return letter + " " + names.endpoint(k.VIP, k.Proto)
+}
+
+// serverArgs writes the forwarding method always; the director itself as a
+// server is -g.
+func serverArgs(d *ipvs.Destination) string {
+	letter := map[ipvs.ForwardMethod]string{ipvs.Masq: "-m", ipvs.Tunnel: "-i"}[d.Method]
+	if letter == "" {
+		letter = "-g"
+	}
+	args := fmt.Sprintf(" %s -w %d", letter, d.Weight)
+	if d.Method != ipvs.Tunnel {
+		return args
+	}
+	args += " --tun-type " + d.Tunnel.Type.String()
+	if d.Tunnel.Type == ipvs.TunnelGUE {
+		args += fmt.Sprintf(" --tun-port %d", d.Tunnel.Port)
+	}
+	if d.Tunnel.Type != ipvs.TunnelIPIP {
+		args += " " + map[ipvs.TunnelChecksum]string{
+			ipvs.TunnelNoChecksum: "--tun-nocsum", ipvs.TunnelChecksummed: "--tun-csum", ipvs.TunnelRemoteChecksum: "--tun-remcsum",
+		}[d.Tunnel.Checksum]
+	}
+	return args
+}
