@@ -1,0 +1,59 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// Listen opens a listening stream socket inside the namespace, to be used from
+// anywhere. address is IP:port in digits.
+func (n *Namespace) Listen(network, address string) (net.Listener, error) {
+	var l net.Listener
+	err := n.Do(func() (err error) {
+		l, err = net.Listen(network, address)
+		return err
+	})
+	return l, err
+}
+
+// ListenPacket opens a datagram socket inside the namespace, to be used from
+// anywhere. address is IP:port in digits.
+func (n *Namespace) ListenPacket(network, address string) (net.PacketConn, error) {
+	var c net.PacketConn
+	err := n.Do(func() (err error) {
+		c, err = net.ListenPacket(network, address)
+		return err
+	})
+	return c, err
+}
+
+// Dial connects from inside the namespace; the connection can be used from
+// anywhere. from is the local address, or the zero Addr for the kernel's
+// choice. address must be IP:port in digits: a name would be looked up on
+// threads outside.
+func (n *Namespace) Dial(ctx context.Context, network string, from netip.Addr, address string) (net.Conn, error) {
+	if _, err := netip.ParseAddrPort(address); err != nil {
+		return nil, fmt.Errorf("lab: dial from %s: %w", n.name, err)
+	}
+	d := net.Dialer{LocalAddr: localAddr(network, from)}
+	var c net.Conn
+	err := n.Do(func() (err error) {
+		c, err = d.DialContext(ctx, network, address)
+		return err
+	})
+	return c, err
+}
+
+// localAddr is from as the address type that net wants for the network, nil if
+// from is the zero Addr.
+func localAddr(network string, from netip.Addr) net.Addr {
+	if !from.IsValid() {
+		return nil
+	}
+	if network[0] == 'u' { // udp, udp4, udp6
+		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+}
