@@ -1,0 +1,70 @@
+// Command natlb is IPVS in userspace: a NAT load balancer for a machine whose
+// kernel has no IPVS.
+//
+//	natlb run --vip-if IF --dip-if IF     the director
+//	natlb -A -t VIP:port -s rr            ipvsadm's command line, to a running director
+//	natlb demo                            the whole of it in a lab of its own
+//
+// Called as ipvsadm, ipvsadm-save or ipvsadm-restore it is that program.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"natlb/internal/control"
+	"natlb/internal/ipvsadm"
+)
+
+// version is set when a release is linked.
+var version = "0.1.0-dev"
+
+func main() {
+	// A stop signal ends what is running; a second one ends the process.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args))
+}
+
+// run picks the face that argv asks for and returns the exit status.
+func run(ctx context.Context, argv []string) int {
+	if len(argv) == 0 {
+		argv = []string{"natlb"}
+	}
+	prog, args := argv[0], argv[1:]
+	switch {
+	case strings.HasPrefix(filepath.Base(prog), "ipvsadm"):
+	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
+		return runWord(ctx, args)
+	}
+	return runIpvsadm(ctx, prog, args)
+}
+
+// runIpvsadm is the ipvsadm command line. The socket is chosen by the
+// environment, or by --socket in front of everything else.
+func runIpvsadm(ctx context.Context, prog string, args []string) int {
+	socket, args := takeSocket(args)
+	client := control.Dial(control.SocketPath(socket))
+	defer client.Close()
+	return ipvsadm.Run(ctx, &ipvsadm.Env{
+		Prog: prog, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Client: client, Version: version,
+	}, args)
+}
+
+// takeSocket takes natlb's own --socket PATH off the front of a command line.
+func takeSocket(args []string) (socket string, rest []string) {
+	if len(args) > 0 {
+		if v, ok := strings.CutPrefix(args[0], "--socket="); ok {
+			return v, args[1:]
+		}
+	}
+	if len(args) > 1 && args[0] == "--socket" {
+		return args[1], args[2:]
+	}
+	return "", args
+}

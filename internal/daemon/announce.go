@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"natlb/ipvs"
+)
+
+// announceAt is when a VIP is announced after it has appeared: more than once,
+// because switches and fresh links lose frames (RFC 5227 section 2.3 sends two).
+var announceAt = []time.Duration{0, time.Second, 3 * time.Second}
+
+// announcer repeats announcements until it is stopped.
+type announcer struct {
+	mu      sync.Mutex
+	stopped bool
+}
+
+// after calls f at each of the moments, unless stopped before.
+func (a *announcer) after(moments []time.Duration, f func()) {
+	for _, d := range moments {
+		time.AfterFunc(d, func() {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if !a.stopped {
+				f()
+			}
+		})
+	}
+}
+
+func (a *announcer) stop() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.stopped = true
+}
+
+// announce tells the VIP side about VIPs that after has and before had not.
+func (d *daemon) announce(before, after []ipvs.ServiceStatus) {
+	known := map[netip.Addr]bool{}
+	for _, s := range before {
+		known[s.Key.VIP.Addr()] = true
+	}
+	var fresh []uint32
+	for _, s := range after {
+		if vip := s.Key.VIP.Addr(); vip.Is4() && !known[vip] {
+			known[vip] = true
+			fresh = append(fresh, number4(vip))
+		}
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	d.announcements.after(announceAt, func() {
+		d.director.Shard(0).Announce(fresh)
+		d.worker.Wake()
+	})
+}
+
+// cameUp reports whether a link is up in after that was not in before.
+func cameUp(before, after *picture) bool {
+	for i := range after.links {
+		if after.links[i].Up && !before.links[i].Up {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"natlb/dataplane"
+)
+
+// GuardMode says whether natlb may install nftables rules.
+type GuardMode string
+
+// Guard modes.
+const (
+	GuardAuto GuardMode = "auto" // where the host would interfere
+	GuardNFT  GuardMode = "nft"  // the same, but refuse to start where nftables cannot be used
+	GuardNone GuardMode = "none" // never; refuse to start where the host would interfere
+)
+
+// Config is what the command line of `natlb run` says.
+type Config struct {
+	VIPLinks []string // interfaces towards the clients
+	DIPLinks []string // interfaces towards the real servers; may be the same
+	Rules    string   // rules file, or empty
+	Socket   string   // path of the control socket
+	NoRoute  bool     // do not act as the real servers' gateway
+	Guard    GuardMode
+	MaxConns int    // cap on connections, 0: the default
+	Version  string // of natlb
+	Log      *slog.Logger
+}
+
+// check refuses what cannot work before anything is opened.
+func (c *Config) check() error {
+	switch {
+	case len(c.VIPLinks) == 0:
+		return fmt.Errorf("no interface towards the clients: give --vip-if IF")
+	case len(c.DIPLinks) == 0:
+		return fmt.Errorf("no interface towards the real servers: give --dip-if IF (the same as --vip-if for one arm)")
+	case !slices.Contains([]GuardMode{GuardAuto, GuardNFT, GuardNone}, c.Guard):
+		return fmt.Errorf("--guard takes auto, nft or none, not %q", c.Guard)
+	}
+	return nil
+}
+
+// links returns the director's links: each interface once, with its sides.
+func (c *Config) links() []dataplane.Link {
+	var links []dataplane.Link
+	add := func(names []string, side dataplane.Side) {
+		for _, name := range names {
+			i := slices.IndexFunc(links, func(l dataplane.Link) bool { return l.Name == name })
+			if i < 0 {
+				i = len(links)
+				links = append(links, dataplane.Link{Name: name})
+			}
+			links[i].Side |= side
+		}
+	}
+	add(c.VIPLinks, dataplane.VIPSide)
+	add(c.DIPLinks, dataplane.DIPSide)
+	return links
+}

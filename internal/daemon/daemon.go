@@ -1,0 +1,198 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	sdnotify "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"natlb/dataplane"
+	"natlb/internal/control"
+	"natlb/internal/hostnet"
+	"natlb/internal/ipvsadm"
+)
+
+// daemon is a running director.
+type daemon struct {
+	cfg      Config
+	started  time.Time
+	host     *hostnet.Host
+	director *dataplane.Director
+	worker   *dataplane.Worker
+	links    links
+	guard    *guard
+
+	conflicts, faults seldom
+	announcements     announcer
+
+	mu      sync.Mutex // orders changes of the configuration and of the picture
+	picture *picture
+}
+
+// Run runs a director until ctx ends. It returns nil after a clean end, and what
+// kept it from starting or going on otherwise. Nothing that it has installed on
+// the host outlives it.
+func Run(ctx context.Context, cfg Config) error {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	rules, err := readRules(cfg.Rules)
+	if err != nil {
+		return err
+	}
+	d := &daemon{cfg: cfg, started: time.Now()}
+	d.conflicts.every, d.faults.every = time.Minute, time.Minute
+	socket, err := control.Listen(cfg.Socket)
+	if err != nil {
+		return err
+	}
+	defer socket.Close()
+	if err := d.open(); err != nil {
+		return err
+	}
+	defer d.host.Close()
+	defer d.guard.remove()
+	if err := (front{d.director, d}).Apply(rules.Changes); err != nil {
+		return rules.Locate(err)
+	}
+	return d.run(ctx, socket)
+}
+
+func readRules(name string) (*ipvsadm.Rules, error) {
+	if name == "" {
+		return new(ipvsadm.Rules), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("rules: %w", err)
+	}
+	defer f.Close()
+	return ipvsadm.ParseRules(f, name)
+}
+
+// open makes everything that a director needs, and starts nothing.
+func (d *daemon) open() (err error) {
+	links := d.cfg.links()
+	ports, err := d.openLinks(links)
+	if err != nil {
+		return err
+	}
+	if d.host, err = hostnet.Open(hostnet.Config{Log: d.cfg.Log}); err != nil {
+		return fmt.Errorf("netlink: %w", err)
+	}
+	d.director = dataplane.NewDirector(dataplane.Config{
+		Links:    links,
+		Seed:     rand.Uint64(),
+		Rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		MaxConns: d.cfg.MaxConns,
+		NoRoute:  d.cfg.NoRoute,
+		ICMP:     readICMPLimits(),
+		Notify:   d.report,
+		Clock:    d.now,
+	})
+	d.picture = newPicture(d.host.View(), links)
+	d.director.SetHost(d.picture)
+	if d.guard, err = newGuard(d.cfg.Guard, links, d.cfg.Log); err != nil {
+		return err
+	}
+	if err := d.guard.keep(nil, d.picture); err != nil {
+		return err
+	}
+	d.worker, err = dataplane.NewWorker(d.director, 0, ports, d.now, d.resolve)
+	return err
+}
+
+// now is the clock of the director.
+func (d *daemon) now() time.Duration { return time.Since(d.started) }
+
+// run serves until ctx ends or a part of it fails.
+func (d *daemon) run(ctx context.Context, socket net.Listener) error {
+	server := control.NewServer(front{d.director, d}, d.cfg.Version, d.cfg.Log)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.worker.Run(ctx) })
+	group.Go(func() error { return d.follow(ctx) })
+	group.Go(func() error { return d.keepTime(ctx) })
+	group.Go(func() error { return server.Serve(socket) })
+	group.Go(func() error {
+		<-ctx.Done()
+		notify(sdnotify.SdNotifyStopping)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		return server.Shutdown(end)
+	})
+	d.cfg.Log.Info("ready", "vip-if", d.cfg.VIPLinks, "dip-if", d.cfg.DIPLinks, "socket", d.cfg.Socket,
+		"services", len(d.director.Services()))
+	notify(sdnotify.SdNotifyReady)
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	d.announcements.stop()
+	d.cfg.Log.Info("stopped")
+	return nil
+}
+
+// notify tells systemd, if it is there, how far the director is.
+func notify(state string) { sdnotify.SdNotify(false, state) }
+
+// follow keeps the picture of the host, the guard and the ports up to date.
+func (d *daemon) follow(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.host.Changed():
+		}
+		d.mu.Lock()
+		before := d.picture
+		d.picture = newPicture(d.host.View(), d.cfg.links())
+		d.director.SetHost(d.picture)
+		if err := d.guard.keep(d.director.Services(), d.picture); err != nil {
+			if d.faults.allow(err.Error()) {
+				d.cfg.Log.Error("the host's kernel interferes", "err", err)
+			}
+		}
+		d.links.follow(d.picture)
+		if cameUp(before, d.picture) {
+			d.announce(nil, d.director.Services())
+		}
+		d.mu.Unlock()
+		d.worker.Wake()
+	}
+}
+
+// keepTime runs what happens by the clock and not by packets.
+func (d *daemon) keepTime(ctx context.Context) error {
+	const estimate = 2 * time.Second // semantics section 7
+	tick := time.NewTicker(estimate)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			d.director.Estimate()
+			d.director.Housekeep(d.now())
+		}
+	}
+}
+
+// resolve passes the data path's questions about neighbours to the host.
+func (d *daemon) resolve(ask []dataplane.Resolve) {
+	for _, r := range ask {
+		d.links.mu.Lock()
+		index := d.links.ports[r.Link].Index()
+		d.links.mu.Unlock()
+		d.host.Resolve(index, addr4(r.Addr))
+	}
+}
