@@ -1,0 +1,78 @@
+# The only recipe book: CI (.ci/run) calls these targets and nothing else. `make` or `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# a release is a tag; between releases the binary says what main.go says
+VERSION   := $(shell git describe --tags --dirty 2>/dev/null | sed 's/^v//')
+GOBUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))'
+GOTEST    ?= go test
+FUZZTIME  ?= 5s
+BENCH     ?= .
+BENCHTIME ?= 100ms
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo 'Arguments: make demo ARGS=--once; make oracle ARGS="--only o-tcp-* -v"; FUZZTIME, BENCH, BENCHTIME, GOTEST.'
+
+.PHONY: build
+build: ## one static binary, bin/natlb
+	@mkdir -p bin
+	@$(GOBUILD) -o bin/natlb ./cmd/natlb
+
+.PHONY: demo
+demo: build ## build, then the course's demonstration in network namespaces (ARGS=--once ends after the transcript)
+	@bin/natlb demo $(ARGS)
+
+.PHONY: test
+test: ## all tests, end to end included; as root installs what they need with apt
+	@tools/deps.sh test
+	go vet ./...
+	$(GOTEST) -timeout 20m ./...
+
+.PHONY: race
+race: ## all tests under the race detector (needs a C compiler)
+	@tools/deps.sh test race
+	CGO_ENABLED=1 $(GOTEST) -race -timeout 30m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck (pinned in tools/go.mod)
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w wanted for:"; echo "$$files"; exit 1; }
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (5s)
+	@tools/ci/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## every benchmark for BENCHTIME (100ms); BENCH selects by name
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -timeout 30m ./...
+
+.PHONY: e2e
+e2e: ## only the packages with tests in network namespaces, verbose
+	@tools/deps.sh test
+	$(GOTEST) -v -count=1 -timeout 20m ./internal/... ./dataplane/... ./cmd/...
+
+.PHONY: golden
+golden: ## rewrite the golden files from what the code prints now; look at git diff afterwards
+	go test ./internal/ipvsadm -update
+	@git diff --stat -- '*.golden' 2>/dev/null || true
+
+.PHONY: oracle
+oracle: build ## play bin/natlb through the recordings of kernel IPVS and compare (root)
+	@tools/deps.sh oracle
+	@python3 tools/oracle/run.py $(ARGS)
+
+.PHONY: peers
+peers: build ## measure natlb beside kernel nft DNAT, HAProxy and nginx (root; ARGS="--reps 3 nft haproxy1 natlb")
+	@tools/deps.sh peers
+	@tools/peers/run.sh $(or $(ARGS),--reps 3 nft haproxy1 natlb)
+
+.PHONY: check
+check: ## what CI runs
+	@bash .ci/run
+
+.PHONY: clean
+clean: ## remove bin/ and out/
+	rm -rf bin out

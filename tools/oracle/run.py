@@ -1,0 +1,341 @@
+#!/usr/bin/env python3
+"""Play the natlb binary through the recorded scenarios in parallel and compare with what kernel IPVS did.
+
+  run.py                          the scenarios of covered.txt, natlb owns the VIPs
+  run.py --only 'o-tcp-*' -v      one family, with every differing step
+  run.py --vip-mode local --forward 1      the host owns the VIPs: the guard at work
+
+Every worker has its own namespaces (prefix) and its own control socket, so runs do not see each other. Prints a table
+by group (identical / explained / different) and the differing steps; the records stay in --out.
+Exit status: 0 when every difference is explained, 1 otherwise, 2 when it could not run. Needs root, iproute2, Python 3.9+.
+"""
+import argparse, collections, fnmatch, glob, json, os, re, signal, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.dont_write_bytecode = True
+sys.path.insert(0, HERE)
+import compare, oracle
+
+KINDS = ("later", "difference", "unstable")
+FIRM = ("picks",)                 # a field that no load on the machine can change: such a difference is never played again
+
+Explanation = collections.namedtuple("Explanation", "line glob steps kind reason")     # steps: a set, or None for all
+
+
+# ------------------------------------------------------------------ data files
+def read_lines(path):
+    with open(path) as f:
+        for n, l in enumerate(f, 1):
+            l = l.strip()
+            if l and not l.startswith("#"):
+                yield n, l
+
+
+def load(path):
+    with open(path) as f:
+        return json.load(f)
+
+
+def recorded(name):
+    return load(os.path.join(HERE, "records", "open", name + ".json"))
+
+
+def covered(names):
+    """the names that covered.txt lists, in their order"""
+    keep = set()
+    for n, g in read_lines(os.path.join(HERE, "covered.txt")):
+        hit = set(fnmatch.filter(names, g.lstrip("!")))
+        if not hit:
+            sys.exit("covered.txt:%d: %s matches no scenario" % (n, g))
+        keep = keep - hit if g.startswith("!") else keep | hit
+    return [n for n in names if n in keep]
+
+
+def steps_of(text):
+    """'*' -> None (all), '3,7,10-12,exit' -> a set"""
+    if text == "*":
+        return None
+    r = set()
+    for w in text.split(","):
+        m = re.fullmatch(r"(\d+)(?:-(\d+))?", w)
+        if m:
+            r.update(range(int(m.group(1)), int(m.group(2) or m.group(1)) + 1))
+        elif w == "exit":
+            r.add(w)
+        else:
+            raise ValueError("steps %r" % text)
+    return r
+
+
+def explanations(vip_mode):
+    """the lines of explained.txt that hold in this VIP mode"""
+    r = []
+    for n, l in read_lines(os.path.join(HERE, "explained.txt")):
+        try:
+            g, s, reason = l.split(None, 2)
+            kind = reason.split(":")[0]
+            if kind not in KINDS or not reason[len(kind) + 1:].strip():
+                raise ValueError("kind must be one of %s, with a reason after the colon" % ", ".join(KINDS))
+            g, _, mode = g.partition("@")
+            if mode not in ("", "route", "local"):
+                raise ValueError("@%s is no VIP mode" % mode)
+            if mode in ("", vip_mode):
+                r.append(Explanation(n, g, steps_of(s), kind, reason))
+        except ValueError as e:
+            sys.exit("explained.txt:%d: %s" % (n, e))
+    return r
+
+
+# ------------------------------------------------------------------ playing
+class Worker:
+    """one scenario at a time in namespaces PREFIX0..., PREFIX1..., each with its own socket"""
+
+    def __init__(self, a, i, sockets):
+        self.a, self.p, self.name = a, None, None
+        self.prefix = "%s%d-" % (a.prefix, i)
+        self.socket = os.path.join(sockets, "w%d.sock" % i)
+
+    def start(self, name):
+        a = self.a
+        natlb = os.path.basename(a.natlb)
+        cmd = [sys.executable, os.path.join(HERE, "oracle.py"), "--out", a.out, "--prefix", self.prefix,
+               "--vip-mode", a.vip_mode, "--forward", str(a.forward)]
+        if a.director_cmd:                             # another director, started by nobody: to try the runner itself
+            cmd += ["--director-cmd", a.director_cmd]
+        else:
+            cmd += ["--director-cmd", natlb, "--director-start", natlb + " run --vip-if {vip_if} --dip-if {dip_if} " + a.run_args,
+                    "--director-ready", natlb + " -L -n", "--sysctl-cmd", natlb + " sysctl {key}={value}",
+                    "--mark-cmd", natlb + " mark -A PREROUTING {match} -j MARK --set-mark {mark}"]
+        env = dict(os.environ, NATLB_SOCKET=self.socket, PATH=os.path.dirname(a.natlb) + os.pathsep + os.environ["PATH"],
+                   PYTHONDONTWRITEBYTECODE="1")
+        self.name, self.end = name, time.time() + limit(name)
+        self.log = os.path.join(a.out, name + ".log")
+        with open(self.log, "w") as log:
+            self.p = subprocess.Popen(cmd + [scenario(name)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
+                                      preexec_fn=lambda: oracle.die_with_parent(signal.SIGTERM))
+
+    def done(self):
+        if self.p.poll() is None and time.time() > self.end:
+            self.stop()
+            with open(self.log, "a") as log:
+                log.write("stopped after %d s\n" % limit(self.name))
+        return self.p.poll() is not None
+
+    def stop(self):
+        if self.p and self.p.poll() is None:
+            self.p.terminate()
+            try:
+                self.p.wait(15)
+            except subprocess.TimeoutExpired:
+                self.p.kill()
+                self.p.wait()
+
+    def clean(self):
+        oracle.clean(self.prefix)
+
+
+def limit(name):
+    """seconds a scenario may take: four times what it took when it was recorded, at least a minute"""
+    return max(60, 4 * recorded(name)["steps"][-1]["at"])
+
+
+def scenario(name):
+    return os.path.join(HERE, "scenarios", "open", name + ".json")
+
+
+def play(a, names, njobs, report):
+    """plays names on njobs workers, calls report(name) as each one ends; the longest recordings go first"""
+    todo = sorted(names, key=lambda n: -recorded(n)["steps"][-1]["at"])
+    sockets = tempfile.TemporaryDirectory(prefix="natlb-ora-")      # a socket's path must be short
+    workers = [Worker(a, i, sockets.name) for i in range(min(njobs, len(todo)))]
+    for w in workers:
+        w.clean()
+    try:
+        busy = []
+        free = list(workers)
+        while todo or busy:
+            while todo and free:
+                w = free.pop()
+                w.start(todo.pop(0))
+                busy.append(w)
+            for w in [w for w in busy if w.done()]:
+                busy.remove(w)
+                free.append(w)
+                report(w.name)
+            time.sleep(0.05)
+    finally:
+        for w in workers:
+            w.stop()
+        for w in workers:
+            w.clean()
+        sockets.cleanup()
+
+
+# ------------------------------------------------------------------ judging
+class Judge:
+    def __init__(self, a):
+        self.a, self.cmp, self.why = a, compare.Comparer(strict=a.strict), explanations(a.vip_mode)
+        self.used = set()
+        self.result = {}                               # name -> (group, steps compared, [(index, text, [(field, reason)], Explanation or None)])
+
+    def differences(self, name):
+        """(steps compared, [(index, step text, [(field, reason)])])"""
+        ra = recorded(name)
+        out = os.path.join(self.a.out, name + ".json")
+        if not os.path.exists(out):
+            with open(os.path.join(self.a.out, name + ".log"), errors="replace") as f:
+                last = f.read().strip().splitlines()[-3:]
+            return len(ra["steps"]), [("run", "not played", [("log", l) for l in last])]
+        rb = load(out)
+        r = self.cmp.record(ra, rb)
+        if r is None:
+            return len(ra["steps"]), [("run", "scenario and record are not of the same version", [])]
+        n, bad = r
+        bad = [(i, compare.step_text(st), ds) for i, st, ds in bad]
+        if rb.get("director_exit"):
+            bad.append(("exit", "the daemon's exit status", [("status", str(rb["director_exit"]))]))
+        return n, bad
+
+    def judge(self, name):
+        group = load(scenario(name)).get("group", "?")
+        n, bad = self.differences(name)
+        out = []
+        for i, text, ds in bad:
+            e = next((e for e in self.why if i != "run" and fnmatch.fnmatch(name, e.glob) and (e.steps is None or i in e.steps)), None)
+            if e:
+                self.used.add(e.line)
+            out.append((i, text, ds, e))
+        self.result[name] = (group, n, out)
+
+    def open_steps(self, name):
+        return [b for b in self.result[name][2] if b[3] is None]
+
+    def may_repeat(self, name):
+        """only timing can differ between two runs: a pick, the daemon's end or a scenario that did not end are no matter of load"""
+        return all(isinstance(b[0], int) and k not in FIRM for b in self.open_steps(name) for k, _ in b[2])
+
+    def stale(self):
+        """explanations of scenarios that ran and needed no explaining"""
+        return [e for e in self.why if e.kind != "unstable" and e.line not in self.used and any(fnmatch.fnmatch(n, e.glob) for n in self.result)]
+
+
+def print_result(j, unstable, verbose):
+    for name in sorted(j.result):
+        _, _, bad = j.result[name]
+        if not bad or not (verbose or j.open_steps(name)):
+            continue
+        print("\n%s  (log and record: %s)" % (name, os.path.join(j.a.out, name + ".*")))
+        for i, text, ds, e in bad:
+            if e and not verbose:
+                continue
+            print("  step %s %s%s" % (i, text, "   [explained: %s]" % e.reason if e else ""))
+            for k, d in ds:
+                print("      %s: %s" % (k, d if verbose else d[:300]))
+    print("\n%-6s %9s %7s %10s %10s %10s" % ("group", "scenarios", "steps", "identical", "explained", "different"))
+    total = [0] * 5
+    for g in sorted({r[0] for r in j.result.values()}):
+        row = [0] * 5
+        for name, (group, n, bad) in j.result.items():
+            if group == g:
+                o = len(j.open_steps(name))
+                for k, v in enumerate((1, n, n - len(bad), len(bad) - o, o)):
+                    row[k] += v
+        total = [x + y for x, y in zip(total, row)]
+        print("%-6s %9d %7d %10d %10d %10d" % (g, *row))
+    print("%-6s %9d %7d %10d %10d %10d" % ("all", *total))
+    by = collections.Counter(b[3].reason for r in j.result.values() for b in r[2] if b[3])
+    if by:
+        print("\nexplained steps:")
+        for reason, n in by.most_common():
+            print("  %4d  %s" % (n, reason))
+    for name, steps in sorted(unstable.items()):
+        print("\nequal only when played again, alone: %s, steps %s" % (name, ", ".join(map(str, steps))))
+    for e in j.stale():
+        print("\nstale: explained.txt:%d (%s %s) matches no difference any more; remove it" % (e.line, e.glob, e.reason))
+
+
+# ------------------------------------------------------------------ command line
+def options():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--natlb", default=os.path.join(ROOT, "bin", "natlb"), help="the binary (default bin/natlb)")
+    ap.add_argument("--only", default="", metavar="GLOB", help="only scenarios whose name matches")
+    ap.add_argument("--groups", default="", help="only these groups, e.g. 4a,4f")
+    ap.add_argument("--all", action="store_true", help="every scenario, not only those of covered.txt")
+    ap.add_argument("--list", action="store_true", help="print the chosen names and end")
+    ap.add_argument("--jobs", type=int, default=4, help="workers (scenarios mostly wait; default 4)")
+    ap.add_argument("--vip-mode", choices=["route", "local"], default="route", help="route: natlb owns the VIPs; local: the host does")
+    ap.add_argument("--forward", type=int, choices=[0, 1], default=0, help="ip_forward of the director (default 0)")
+    ap.add_argument("--run-args", default="", help="more arguments for natlb run")
+    ap.add_argument("--strict", action="store_true", help="trailing blanks count")
+    ap.add_argument("--no-repeat", action="store_true", help="do not play differing scenarios once more, alone")
+    ap.add_argument("--out", default=os.path.join(ROOT, "out", "oracle"), help="folder of the records (emptied of earlier ones)")
+    ap.add_argument("--prefix", default="natlb-ora", help="beginning of the namespaces' names")
+    ap.add_argument("--director-cmd", default="", help="instead of natlb: a command, with no daemon (to try the runner)")
+    ap.add_argument("-v", action="store_true", help="explained steps too, reasons uncut")
+    a = ap.parse_args()
+    a.natlb, a.out = os.path.abspath(a.natlb), os.path.abspath(a.out)
+    return a
+
+
+def choose(a):
+    names = sorted(os.path.basename(f)[:-5] for f in glob.glob(scenario("*")))
+    names = [n for n in names if os.path.exists(os.path.join(HERE, "records", "open", n + ".json"))]
+    names = names if a.all else covered(names)
+    if a.only:
+        names = fnmatch.filter(names, a.only)
+    if a.groups:
+        names = [n for n in names if load(scenario(n)).get("group") in a.groups.split(",")]
+    return names
+
+
+def main():
+    a = options()
+    names = choose(a)
+    if a.list:
+        print("\n".join(names))
+        return 0
+    if not names:
+        print("no scenario matches", file=sys.stderr)
+        return 2
+    if os.geteuid() != 0:
+        print("oracle: needs root (network namespaces with fixed names): sudo make oracle", file=sys.stderr)
+        return 2
+    if not a.director_cmd and not os.access(a.natlb, os.X_OK):
+        print("oracle: %s is not there: make build" % a.natlb, file=sys.stderr)
+        return 2
+    os.makedirs(a.out, exist_ok=True)
+    for f in glob.glob(os.path.join(a.out, "*.json")) + glob.glob(os.path.join(a.out, "*.txt")) + glob.glob(os.path.join(a.out, "*.log")):
+        os.unlink(f)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    j, t0, count = Judge(a), time.time(), [0]
+
+    def report(name):
+        j.judge(name)
+        count[0] += 1
+        bad, left = j.result[name][2], len(j.open_steps(name))
+        word = "same" if not bad else "explained" if not left else "DIFFERENT (%d steps)" % left
+        print("[%*d/%d] %-36s %s" % (len(str(len(names))), count[0], len(names), name, word), flush=True)
+
+    play(a, names, a.jobs, report)
+    unstable = {}
+    again = [] if a.no_repeat else [n for n in names if j.open_steps(n) and j.may_repeat(n)]
+    if again:
+        print("playing again, alone: " + " ".join(again), flush=True)
+        first = {n: [b[0] for b in j.open_steps(n)] for n in again}
+        for n in again:
+            for f in glob.glob(os.path.join(glob.escape(a.out), glob.escape(n) + ".*")):
+                os.unlink(f)
+        play(a, again, 1, j.judge)
+        unstable = {n: first[n] for n in again if not j.open_steps(n)}
+    print_result(j, unstable, a.v)
+    different = [n for n in names if j.open_steps(n)]
+    print("\n%d scenarios in %.0f s: %d without an unexplained difference, %d with" % (len(names), time.time() - t0, len(names) - len(different), len(different)))
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
