@@ -62,9 +62,11 @@ type Service struct {
 
 	// PersistTimeout is in seconds, and meaningful with FlagPersistent only.
 	PersistTimeout uint32
-	// Netmask groups clients of a persistent IPv4 service: host byte order,
-	// any bit pattern (ipvsadm takes 0.0.0.24 too). 0 stands for all ones.
-	Netmask uint32
+	// Wildcard groups clients of a persistent IPv4 service: it is the
+	// complement of the netmask (-M), the bits of a client's address that do
+	// not matter. Host byte order, any bit pattern (ipvsadm takes 0.0.0.24
+	// too); 0 is the default, where the whole address matters.
+	Wildcard uint32
 	// PrefixLen does the same for IPv6: 1..128, 0 stands for 128.
 	PrefixLen uint8
 	// Engine names the persistence engine ("sip"), or is empty.

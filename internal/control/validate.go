@@ -103,7 +103,7 @@ func checkService(s *ipvs.Service) error {
 		return invalid("persistence timeout %d s, want 1 to %d", s.PersistTimeout, ipvs.MaxTimeout)
 	}
 	if s.Key.Is6() {
-		if s.Netmask != 0 || s.PrefixLen > 128 {
+		if s.Wildcard != 0 || s.PrefixLen > 128 {
 			return invalid("an IPv6 service groups clients by a prefix length of 1 to 128")
 		}
 	} else if s.PrefixLen != 0 {

@@ -50,7 +50,7 @@ func TestCheck(t *testing.T) {
 		{"persistence of 31 days and a second", persist(ipvs.MaxTimeout + 1), ipvs.ErrInvalid},
 		{"IPv6 prefix of an IPv4 service", service(func(s *ipvs.Service) { s.PrefixLen = 64 }), ipvs.ErrInvalid},
 		{"IPv6 prefix of 129", service(func(s *ipvs.Service) { s.Key.VIP, s.PrefixLen = addr("[::1]:80"), 129 }), ipvs.ErrInvalid},
-		{"netmask of an IPv6 service", service(func(s *ipvs.Service) { s.Key.VIP, s.Netmask = addr("[::1]:80"), 1 }), ipvs.ErrInvalid},
+		{"netmask of an IPv6 service", service(func(s *ipvs.Service) { s.Key.VIP, s.Wildcard = addr("[::1]:80"), 1 }), ipvs.ErrInvalid},
 
 		{"server", server(func(*ipvs.Destination) {}), nil},
 		{"server at port 0", serverAt("10.0.0.2:0"), nil},

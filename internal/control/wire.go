@@ -186,8 +186,8 @@ func wireServiceOf(s *ipvs.Service) wireService {
 	if !s.Key.IsMark() {
 		w.Protocol = protocolWord(s.Key.Proto)
 	}
-	if s.Netmask != 0 {
-		w.Netmask = netip.AddrFrom4([4]byte{byte(s.Netmask >> 24), byte(s.Netmask >> 16), byte(s.Netmask >> 8), byte(s.Netmask)})
+	if m := ^s.Wildcard; s.Wildcard != 0 {
+		w.Netmask = netip.AddrFrom4([4]byte{byte(m >> 24), byte(m >> 16), byte(m >> 8), byte(m)})
 	}
 	return w
 }
@@ -206,11 +206,11 @@ func (w *wireService) service() (s ipvs.Service, err error) {
 		return s, err
 	}
 	if w.Netmask.IsValid() {
-		if !w.Netmask.Is4() || w.Netmask.IsUnspecified() {
+		if !w.Netmask.Is4() {
 			return s, fmt.Errorf("netmask %v: %w", w.Netmask, ipvs.ErrInvalid)
 		}
 		m := w.Netmask.As4()
-		s.Netmask = uint32(m[0])<<24 | uint32(m[1])<<16 | uint32(m[2])<<8 | uint32(m[3])
+		s.Wildcard = ^(uint32(m[0])<<24 | uint32(m[1])<<16 | uint32(m[2])<<8 | uint32(m[3]))
 	}
 	return s, nil
 }

@@ -68,7 +68,7 @@ func drawService(t *rapid.T) ipvs.Service {
 	s := ipvs.Service{
 		Scheduler:      rapid.SampledFrom([]string{"", "rr", "wlc"}).Draw(t, "scheduler"),
 		PersistTimeout: rapid.Uint32().Draw(t, "timeout"),
-		Netmask:        rapid.Uint32().Draw(t, "mask"),
+		Wildcard:       rapid.Uint32().Draw(t, "wildcard"),
 		PrefixLen:      rapid.Uint8().Draw(t, "prefix"),
 		Engine:         rapid.SampledFrom([]string{"", "sip"}).Draw(t, "engine"),
 	}
@@ -183,7 +183,6 @@ func TestWireRefusesUnknownWords(t *testing.T) {
 		`{"op":"add-service","service":{"protocol":"256"}}`,
 		`{"op":"add-service","service":{"flags":["hashed"]}}`,
 		`{"op":"add-service","service":{"netmask":"::1"}}`,
-		`{"op":"add-service","service":{"netmask":"0.0.0.0"}}`,
 		`{"op":"add-server","destination":{"method":"magic"}}`,
 		`{"op":"add-server","destination":{"tunnel_type":"vxlan"}}`,
 		`{"op":"add-server","destination":{"tunnel_checksum":"md5"}}`,

@@ -215,7 +215,7 @@ func maskOf(s *ipvs.Service) string {
 		}
 		return fmt.Sprint(s.PrefixLen)
 	}
-	if m := s.Netmask; m != 0 && m != 1<<32-1 {
+	if m := ^s.Wildcard; s.Wildcard != 0 {
 		return fmt.Sprintf("%d.%d.%d.%d", m>>24, m>>16&255, m>>8&255, m&255)
 	}
 	return ""

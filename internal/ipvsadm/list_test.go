@@ -76,7 +76,7 @@ func listingDirector() *fakeDirector {
 
 	sip := service(ipvs.UDP, "10.9.9.9:5060", "sh")
 	sip.Flags = ipvs.FlagPersistent | ipvs.FlagOnePacket | ipvs.FlagSched1 | ipvs.FlagSched2 | ipvs.FlagSched3
-	sip.PersistTimeout, sip.Netmask, sip.Engine = 600, 0xffffff00, "sip"
+	sip.PersistTimeout, sip.Wildcard, sip.Engine = 600, 0xff, "sip"
 	six := service(ipvs.TCP, "[fd10:10:1:14:1414:7:403c:14]:443", "mh")
 	six.Flags, six.PersistTimeout, six.PrefixLen = ipvs.FlagPersistent|ipvs.FlagSched3, 360, 64
 	six.Destinations = []ipvs.DestinationStatus{server("[fd20:0:0:1::11]:8443", ipvs.Masq, 1)}

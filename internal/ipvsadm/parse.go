@@ -23,7 +23,6 @@ type line struct {
 	given optSet
 
 	service    ipvs.Service
-	zeroMask   bool   // -M 0.0.0.0, which ipvs.Service cannot hold
 	schedFlags string // judged after everything, against the scheduler
 
 	server   ipvs.Destination
@@ -150,9 +149,7 @@ func (ln *line) change() (ipvs.Change, error) {
 			c.Service.Scheduler = ipvs.DefaultScheduler
 		}
 		if !c.Service.Persistent() {
-			c.Service.Netmask, c.Service.PrefixLen = 0, 0 // -M means nothing without -p
-		} else if ln.zeroMask {
-			return c, errZeroMask
+			c.Service.Wildcard, c.Service.PrefixLen = 0, 0 // -M means nothing without -p
 		}
 	case ipvs.AddDestination, ipvs.EditDestination:
 		c.Destination = ln.server

@@ -139,7 +139,7 @@ func drawService(t *rapid.T) ipvs.ServiceStatus {
 		if six {
 			s.PrefixLen = rapid.Uint8Range(0, 127).Draw(t, "prefix")
 		} else {
-			s.Netmask = rapid.Uint32Max(1<<32-2).Draw(t, "mask")
+			s.Wildcard = rapid.Uint32().Draw(t, "wildcard")
 		}
 	}
 	if s.Key.Proto == ipvs.UDP {

@@ -2,15 +2,11 @@ package ipvsadm
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"strings"
 
 	"natlb/ipvs"
 )
-
-// errZeroMask refuses a mask that would put all clients into one group.
-var errZeroMask = fmt.Errorf("netmask 0.0.0.0 (-M): %w", ipvs.ErrUnsupported)
 
 func setNothing(*parser, *line, string) error { return nil } // that it was given is all there is to it
 
@@ -50,7 +46,7 @@ func setIPv6(_ *parser, ln *line, _ string) error {
 	return nil
 }
 
-func (ln *line) resetMask() { ln.service.Netmask, ln.service.PrefixLen, ln.zeroMask = 0, 0, false }
+func (ln *line) resetMask() { ln.service.Wildcard, ln.service.PrefixLen = 0, 0 }
 
 func setScheduler(_ *parser, ln *line, v string) error {
 	ln.service.Scheduler = v[:min(len(v), schedulerLen)]
@@ -83,11 +79,7 @@ func setNetmask(p *parser, ln *line, v string) error {
 		return usage("illegal virtual server persistent mask specified")
 	}
 	bits := mask.As4()
-	ln.service.Netmask = binary.BigEndian.Uint32(bits[:])
-	ln.zeroMask = ln.service.Netmask == 0
-	if ln.service.Netmask == 1<<32-1 {
-		ln.service.Netmask = 0
-	}
+	ln.service.Wildcard = ^binary.BigEndian.Uint32(bits[:])
 	return nil
 }
 
