@@ -147,7 +147,9 @@ func (t *Table4) Arm(r Ref, c *Conn4, now time.Duration) {
 	}
 }
 
-// Remove ends an entry at once, whatever its timer says.
+// Remove ends an entry at once, whatever its timer says. The entry must not
+// control others (NControl is 0): they would refer to whatever takes its place.
+// Removing one that has ended already does nothing.
 func (t *Table4) Remove(r Ref) {
 	c := t.At(r)
 	if !c.live {

@@ -155,7 +155,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 
 // TestLongestTimeout crosses all levels of the wheel once.
 func TestLongestTimeout(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		t.Skip("walks 160 million ticks")
 	}
 	table := NewTable4(Config{})

@@ -76,12 +76,18 @@ func (s *Shard) refuse(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 // forbid it.
 func (s *Shard) answerError(f *Frame, p *rewrite.Packet, a rewrite.ICMPAnswer, sent, none Verdict, now time.Duration) Verdict {
 	exempt := a.Type == 3 && a.Code == icmpFragNeeded
-	if !exempt && !s.limiter.allow(p.Src, now) {
+	limited := false
+	v := s.answer(f, sent, none, func(dst []byte, mac [6]byte) int {
+		n := rewrite.ICMPError(dst, f.Data, p, mac, a)
+		if limited = n > 0 && !exempt && !s.limiter.allow(p.Src, now); limited {
+			return 0
+		}
+		return n
+	})
+	if limited {
 		return DropLimited
 	}
-	return s.answer(f, sent, none, func(dst []byte, mac [6]byte) int {
-		return rewrite.ICMPError(dst, f.Data, p, mac, a)
-	})
+	return v
 }
 
 // answer lets build write a frame back to the sender of f and queues it on the
@@ -92,6 +98,7 @@ func (s *Shard) answer(f *Frame, sent, none Verdict, build func(dst []byte, mac 
 		return DropNoBuffer
 	}
 	n := build(dst, s.view.host.Link(f.Link).MAC)
+	s.out.trim(dst, n)
 	if n == 0 {
 		return none
 	}

@@ -113,7 +113,9 @@ func (d *Director) editService(cfg ipvs.Service) {
 func (d *Director) deleteService(key ipvs.ServiceKey) {
 	s := d.byKey[key]
 	for _, r := range s.servers {
-		d.discard(d.servers[r.ID])
+		t := d.servers[r.ID]
+		d.discard(t)
+		t.service = 0 // the ID may soon mean another service
 	}
 	d.services = slices.DeleteFunc(d.services, func(o *service) bool { return o == s })
 	delete(d.byKey, key)

@@ -11,8 +11,7 @@ func (s *Shard) arp(f *Frame) Verdict {
 	if !rewrite.ParseARP(f.Data, &a) {
 		return DropHeader
 	}
-	mac := s.view.host.Link(f.Link).MAC
-	if a.SenderMAC != mac && s.answersFor(a.SenderIP) {
+	if s.answersFor(a.SenderIP) && !s.ownMAC(a.SenderMAC) {
 		s.conflict(f.Link, &a)
 		return DropAddressOwnedTwice
 	}
@@ -30,6 +29,17 @@ func (s *Shard) arp(f *Frame) Verdict {
 func (s *Shard) answersFor(addr uint32) bool {
 	const owned = roleVIP | roleOwned
 	return s.view.roles.of(addr)&owned == owned
+}
+
+// ownMAC reports whether mac is that of one of the director's links: two of them
+// may be in one broadcast domain and hear each other.
+func (s *Shard) ownMAC(mac [6]byte) bool {
+	for i := range s.dir.cfg.Links {
+		if s.view.host.Link(uint8(i)).MAC == mac {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *Shard) conflict(link uint8, a *rewrite.ARP) {

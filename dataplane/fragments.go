@@ -17,8 +17,10 @@ type fragments struct {
 	bytes  int
 
 	// cuts are the pieces of the packet that is in the works, empty for one
-	// that came whole: offsets of its payload.
-	cuts []span
+	// that came whole: offsets of its payload. frames are the frames that were
+	// held for it, its last piece not counted.
+	cuts   []span
+	frames uint64
 }
 
 const (
@@ -141,7 +143,7 @@ func (s *Shard) whole(last *Frame, key fragKey, g *fragGroup, now time.Duration)
 	binary.BigEndian.PutUint16(ip[10:], 0)
 	binary.BigEndian.PutUint16(ip[10:], rewrite.Checksum(ip, 0))
 
-	s.frags.cuts = append(s.frags.cuts[:0], g.pieces...)
+	s.frags.cuts, s.frags.frames = append(s.frags.cuts[:0], g.pieces...), g.frames
 	f := Frame{Data: frame, WireLen: uint32(len(frame)), Type: ToHost, Link: last.Link}
 	v := DropTransport
 	if rewrite.ParseIPv4(frame, &s.pkt) == rewrite.FaultNone {

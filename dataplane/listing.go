@@ -44,8 +44,12 @@ func (d *Director) Connections(yield func(ipvs.ConnStatus) bool) {
 		for next := conntrack.Ref(1); next != 0; {
 			batch = batch[:0]
 			s.mu.Lock()
+			now := s.now
+			if d.cfg.Clock != nil {
+				now = d.cfg.Clock()
+			}
 			next = s.table.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
-				batch = append(batch, connStatus(c, s.now))
+				batch = append(batch, connStatus(c, now))
 				return true
 			})
 			s.mu.Unlock()

@@ -25,6 +25,7 @@ type waitingFrame struct {
 	dst     uint32
 	origin  origin
 	sent    Verdict // its verdict once it leaves
+	frames  uint64  // received frames that get this verdict; 0 in all but the first piece of a packet
 	until   time.Duration
 	pending bool // the host was seen resolving since the frame came
 }
@@ -40,8 +41,9 @@ func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
 	}
 	w.frames = append(w.frames, waitingFrame{
 		data: append(buf[:0], data...), off: off, in: o.f.Link, dst: o.dst, origin: o.origin,
-		sent: o.sent, until: o.now + waitingTime, pending: !o.hop.Failed,
+		sent: o.sent, frames: o.frames, until: o.now + waitingTime, pending: !o.hop.Failed,
 	})
+	o.frames = 0
 	return HeldNeighbour
 }
 
@@ -79,8 +81,8 @@ func (s *Shard) retryWaiting(now time.Duration) {
 		} else {
 			v = DropNoBuffer
 		}
-		s.verdicts[HeldNeighbour]--
-		s.verdicts[v]++
+		s.verdicts[HeldNeighbour] -= h.frames
+		s.verdicts[v] += h.frames
 		w.spare = append(w.spare, h.data)
 	}
 	clear(w.frames[len(kept):])

@@ -57,6 +57,9 @@ func (p *plan) check(c *ipvs.Change) error {
 		if !p.hasService(key) {
 			return ipvs.ErrNoSuchService
 		}
+		if !server.addr.Addr().Is4() {
+			return ipvs.ErrDifferentFamily
+		}
 		if p.hasServer(server) {
 			return ipvs.ErrDestinationExists
 		}

@@ -17,11 +17,12 @@ type origin struct {
 // takes: whole, or cut where its offloads or MTU ask for it. It returns sent,
 // or that the packet is held or could not be cut.
 func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdict, now time.Duration) Verdict {
-	out := outgoing{f: f, hop: hop, origin: o, sent: sent, now: now, dst: p.Dst}
+	out := outgoing{f: f, hop: hop, origin: o, sent: sent, now: now, dst: p.Dst, frames: 1}
 	caps := s.dir.cfg.Links[hop.Link].Caps
 	segment := segmentLen(f, p)
 	switch {
 	case len(s.frags.cuts) > 0:
+		out.frames += s.frags.frames
 		return s.sendFragments(&out, p)
 	case f.Offload.Super() && (!caps.Offload || segment > hop.MTU):
 		return s.sendSegments(&out, p)
@@ -44,6 +45,16 @@ type outgoing struct {
 	sent   Verdict
 	now    time.Duration
 	dst    uint32 // final destination, host byte order
+	frames uint64 // received frames that the packet came in; 0 once a held piece stands for them
+}
+
+// verdict returns v, or that the packet is held when a piece of it is: what is
+// held gets its verdict when it leaves.
+func (o *outgoing) verdict(v Verdict) Verdict {
+	if o.frames == 0 {
+		return HeldNeighbour
+	}
+	return v
 }
 
 // hand queues one Ethernet frame, or keeps a copy while its next hop is not
@@ -73,13 +84,13 @@ func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 	for i := range n {
 		room := s.out.room(headers + size)
 		if room == nil {
-			return DropNoBuffer
+			return o.verdict(DropNoBuffer)
 		}
 		length := rewrite.Segment(room, o.f.Data, p, size, i)
 		s.out.trim(room, length)
 		v = s.hand(o, room[:length], Offload{})
 	}
-	return v
+	return o.verdict(v)
 }
 
 // sendCut fragments a packet that may be cut and is longer than the MTU.
@@ -96,13 +107,13 @@ func (s *Shard) sendCut(o *outgoing, p *rewrite.Packet) Verdict {
 	for i := range n {
 		room := s.out.room(etherHeader + o.hop.MTU)
 		if room == nil {
-			return DropNoBuffer
+			return o.verdict(DropNoBuffer)
 		}
 		length := rewrite.Fragment(room, o.f.Data, p, o.hop.MTU, i)
 		s.out.trim(room, length)
 		v = s.hand(o, room[:length], Offload{})
 	}
-	return v
+	return o.verdict(v)
 }
 
 // sendFragments sends a packet that came in fragments on in the sizes in which
@@ -119,13 +130,13 @@ func (s *Shard) sendFragments(o *outgoing, p *rewrite.Packet) Verdict {
 			to := min(from+most, int(cut.to))
 			room := s.out.room(p.L4 + to - from)
 			if room == nil {
-				return DropNoBuffer
+				return o.verdict(DropNoBuffer)
 			}
 			n := rewrite.FragmentAt(room, o.f.Data, p, from, to)
 			v = s.hand(o, room[:n], Offload{})
 		}
 	}
-	return v
+	return o.verdict(v)
 }
 
 // emitAnswer queues an answer, which already is addressed to the sender of what

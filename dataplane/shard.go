@@ -7,6 +7,7 @@ import (
 
 	"natlb/conntrack"
 	"natlb/rewrite"
+	"natlb/sched"
 )
 
 // Shard owns a connection table and everything else that the packets of its
@@ -39,6 +40,7 @@ type Shard struct {
 	out     outbox
 	pkt     rewrite.Packet
 	quoted  rewrite.Packet
+	flow    sched.Flow // here because schedulers, behind an interface, make it escape
 	resolve []Resolve
 }
 

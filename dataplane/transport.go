@@ -76,8 +76,9 @@ func (s *Shard) outlived(c *conntrack.Conn4, srv *serverView) bool {
 // has outlived its use ends once the pick is made: the scheduler still sees it
 // counted, as in the kernel.
 func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now time.Duration) Verdict {
-	r, v := s.pick(p, old, now)
-	if old != 0 && s.table.At(old).NControl == 0 {
+	r, v := s.pick(p, now)
+	// In a full table the new connection may have got the old one's place.
+	if old != 0 && old != r && s.table.At(old).NControl == 0 {
 		s.table.Remove(old)
 	}
 	switch {
@@ -93,7 +94,7 @@ func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now tim
 
 // pick returns the new connection, or 0 and why not: PassHost when the packet is
 // not IPVS's business, AnswerNoDestination when no server may take it.
-func (s *Shard) pick(p *rewrite.Packet, old conntrack.Ref, now time.Duration) (conntrack.Ref, Verdict) {
+func (s *Shard) pick(p *rewrite.Packet, now time.Duration) (conntrack.Ref, Verdict) {
 	if p.Proto == protoTCP && !s.opens(p.TCPFlags) {
 		return 0, PassHost
 	}
@@ -101,11 +102,11 @@ func (s *Shard) pick(p *rewrite.Packet, old conntrack.Ref, now time.Duration) (c
 	if svc == nil || p.SrcPort == ftpDataPort {
 		return 0, PassHost
 	}
-	flow := sched.Flow{
+	s.flow = sched.Flow{
 		CIP: fromAddr4(p.Src), VIP: fromAddr4(p.Dst), CPort: p.SrcPort, VPort: p.DstPort,
 		Proto: ipvs.Protocol(p.Proto),
 	}
-	server := svc.schedule(&flow, now)
+	server := svc.schedule(&s.flow, now)
 	if server == nil {
 		return 0, AnswerNoDestination
 	}

@@ -39,7 +39,6 @@ const (
 	DropTransport         // malformed TCP, UDP or ICMP header
 	DropOffload           // offload metadata that natlb does not know
 	DropServerGone        // its real server was deleted
-	DropNoSchedule        // a packet that neither matches nor opens a connection
 	DropLimited           // an ICMP answer was due and over the rate limit
 	DropNoDestination     // no real server, and no answer is owed
 	DropTableFull         // connection table at its cap
@@ -71,7 +70,7 @@ var verdictNames = [NumVerdicts]string{
 	HeldFragment: "held-fragment", HeldNeighbour: "held-neighbour",
 	DropTruncated: "drop-truncated", DropHeader: "drop-header", DropHeaderChecksum: "drop-header-checksum",
 	DropTransport: "drop-transport-header", DropOffload: "drop-offload",
-	DropServerGone: "drop-server-gone", DropNoSchedule: "drop-not-schedulable", DropLimited: "drop-answer-limited",
+	DropServerGone: "drop-server-gone", DropLimited: "drop-answer-limited",
 	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropMethod: "drop-forwarding-method",
 	DropLocalServer: "drop-local-server", DropNoRoute: "drop-no-route", DropTTL: "drop-ttl", DropTooBig: "drop-too-big",
 	DropICMPChecksum: "drop-icmp-checksum", DropNeighbourFailed: "drop-neighbour-failed",

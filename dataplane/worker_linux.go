@@ -22,6 +22,7 @@ type Worker struct {
 
 	ports []Port
 	polls []unix.PollFd // one per port, and the wake-up descriptor last
+	ready int           // descriptors that the last wait found ready
 	wake  int
 	in    [MaxBatch]Frame
 	out   [][]Frame // what the batch sends, by link
@@ -109,14 +110,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer stop()
 	for ctx.Err() == nil {
 		w.takeReplaced()
-		busy := false
-		for i := range w.ports {
-			busy = w.serve(i) || busy
-		}
-		if busy {
+		if w.round() {
+			w.ready = 0 // the other ports must not wait for this one to run dry
 			continue
 		}
-		w.batch(nil)
 		if err := w.wait(); err != nil {
 			return err
 		}
@@ -124,23 +121,42 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
-// serve handles one batch of port i and reports whether there was one.
-func (w *Worker) serve(i int) bool {
+// round serves every port that the last wait has found ready, all of them after
+// one that found nothing, and reports whether more frames are surely waiting.
+// Asking a drained port again costs a system call for nothing: the wait does
+// not sleep while a frame is there.
+func (w *Worker) round() (more bool) {
+	served := false
+	for i := range w.ports {
+		if w.ready == 0 || w.polls[i].Revents != 0 {
+			n := w.serve(i)
+			served = served || n > 0
+			more = more || n == MaxBatch
+		}
+	}
+	if !served {
+		w.batch(nil)
+	}
+	return more
+}
+
+// serve handles one batch of port i and returns how many frames it had.
+func (w *Worker) serve(i int) int {
 	if w.polls[i].Fd < 0 {
-		return false
+		return 0
 	}
 	n, err := w.ports[i].Recv(w.in[:])
 	if err != nil {
 		w.linkFault(i, err)
 	}
 	if n == 0 {
-		return false
+		return 0
 	}
 	for k := range w.in[:n] {
 		w.in[k].Link = uint8(i)
 	}
 	w.batch(w.in[:n])
-	return true
+	return n
 }
 
 // batch lets the shard process fs and sends what comes of it.
@@ -204,9 +220,11 @@ func (w *Worker) takeReplaced() {
 // wait sleeps until a frame, a wake-up or the next timer.
 func (w *Worker) wait() error {
 	timeout := min(max(w.shard.NextTimer(w.clock()), shortestWait), longestWait)
-	if _, err := unix.Poll(w.polls, int(timeout.Milliseconds())); err != nil && err != unix.EINTR {
+	n, err := unix.Poll(w.polls, int(timeout.Milliseconds()))
+	if err != nil && err != unix.EINTR {
 		return fmt.Errorf("poll: %w", err)
 	}
+	w.ready = max(n, 0)
 	if w.polls[len(w.ports)].Revents != 0 {
 		var b [8]byte
 		unix.Read(w.wake, b[:])

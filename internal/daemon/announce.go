@@ -59,10 +59,11 @@ func (d *daemon) announce(before, after []ipvs.ServiceStatus) {
 	})
 }
 
-// cameUp reports whether a link is up in after that was not in before.
-func cameUp(before, after *picture) bool {
-	for i := range after.links {
-		if after.links[i].Up && !before.links[i].Up {
+// appeared reports whether a link is up in after that was not in before, or has
+// another MAC address: what its neighbours remember of the VIPs may be wrong.
+func appeared(before, after *picture) bool {
+	for i, is := range after.links {
+		if was := before.links[i]; is.Up && (!was.Up || is.MAC != was.MAC) {
 			return true
 		}
 	}

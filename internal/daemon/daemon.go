@@ -116,6 +116,9 @@ func (d *daemon) open() (err error) {
 // now is the clock of the director.
 func (d *daemon) now() time.Duration { return time.Since(d.started) }
 
+// lastCommands is how long commands under way have to end after a stop signal.
+const lastCommands = time.Second
+
 // run serves until ctx ends or a part of it fails.
 func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 	server := control.NewServer(front{d.director, d}, d.cfg.Version, d.cfg.Log)
@@ -127,9 +130,13 @@ func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 	group.Go(func() error {
 		<-ctx.Done()
 		notify(sdnotify.SdNotifyStopping)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCommands)
 		defer cancel()
-		return server.Shutdown(end)
+		err := server.Shutdown(end)
+		if errors.Is(err, context.DeadlineExceeded) {
+			return nil // clients that stalled have been cut off: no fault of the director's
+		}
+		return err
 	})
 	d.cfg.Log.Info("ready", "vip-if", d.cfg.VIPLinks, "dip-if", d.cfg.DIPLinks, "socket", d.cfg.Socket,
 		"services", len(d.director.Services()))
@@ -163,7 +170,7 @@ func (d *daemon) follow(ctx context.Context) error {
 			}
 		}
 		d.links.follow(d.picture)
-		if cameUp(before, d.picture) {
+		if appeared(before, d.picture) {
 			d.announce(nil, d.director.Services())
 		}
 		d.mu.Unlock()

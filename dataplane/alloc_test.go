@@ -1,0 +1,76 @@
+package dataplane_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"natlb/dataplane"
+	"natlb/internal/packettest"
+)
+
+// TestProcessDoesNotAllocate covers every way that a packet commonly takes.
+// Each run is a batch of one frame.
+func TestProcessDoesNotAllocate(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	client, server := netip.MustParseAddr("10.10.3.5"), netip.MustParseAddr("10.20.0.11")
+	vip := netip.MustParseAddr("10.10.1.1")
+	tcp := func(src netip.Addr, sport uint16, dst netip.Addr, dport uint16, flags string, n int) packettest.Packet {
+		return packettest.Packet{Proto: 6, DF: true, Flags: flags, Payload: make([]byte, n),
+			Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}
+	}
+	for _, tt := range []struct {
+		name  string
+		frame dataplane.Frame
+		link  uint8
+		step  time.Duration
+		port  func(i int) uint16 // of the client, for each run; nil: as in frame
+		want  dataplane.Verdict
+	}{
+		{name: "established, in", frame: frame(0, tcp(client, 4000, vip, 80, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "established, out", link: 1, frame: frame(1, tcp(server, 8080, client, 4000, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "super-packet, in", frame: packettest.Partial(tcp(client, 4000, vip, 80, "A", 60000).Frame(), 1448), want: dataplane.Forward},
+		{name: "super-packet, out", link: 1, frame: packettest.Partial(tcp(server, 8080, client, 4000, "A", 60000).Frame(), 1448), want: dataplane.Forward},
+		{name: "datagram", frame: frame(0, packettest.Packet{Proto: 17, Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(vip, 53)}.Frame()), want: dataplane.Forward},
+		{name: "new connection", frame: frame(0, tcp(client, 4000, vip, 80, "S", 0).Frame()), step: time.Second,
+			port: func(i int) uint16 { return 5000 + uint16(i%100) }, want: dataplane.Forward},
+		{name: "miss", frame: frame(0, tcp(client, 4000, netip.MustParseAddr("10.10.2.9"), 80, "A", 10).Frame()), want: dataplane.PassOther},
+		{name: "routed", link: 1, frame: frame(1, tcp(server, 9999, client, 4000, "A", 10).Frame()), want: dataplane.Route},
+		{name: "echo", frame: frame(0, packettest.Packet{Proto: 1, Type: 8, Src: netip.AddrPortFrom(client, 0), Dst: netip.AddrPortFrom(vip, 0)}.Frame()), want: dataplane.AnswerEcho},
+		{name: "reset", frame: frame(0, tcp(client, 4000, vip, 81, "A", 10).Frame()), want: dataplane.AnswerReset},
+		{name: "ARP", frame: frame(0, packettest.ARPRequest(packettest.NeighbourMAC(client), client, vip)), want: dataplane.AnswerARP},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(nil)
+			w.mustRules(t, "-A -t 10.10.1.1:80 -s wlc\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m")
+			w.batch(frame(0, tcp(client, 4000, vip, 80, "S", 0).Frame()))
+			w.batch(frame(0, tcp(client, 4000, vip, 80, "A", 0).Frame()))
+			fresh := tt.frame.Data
+			f := tt.frame
+			f.Link, f.Data = tt.link, make([]byte, len(fresh))
+			i := 0
+			run := func() {
+				copy(f.Data, fresh)
+				if tt.port != nil {
+					port := tt.port(i)
+					i++
+					f.Data[34], f.Data[35] = byte(port>>8), byte(port)
+				}
+				w.now += tt.step
+				w.shard.Begin(w.now)
+				if got := w.shard.Process(&f, w.now); got != tt.want {
+					t.Fatalf("Process = %v, want %v", got, tt.want)
+				}
+				w.shard.End()
+			}
+			for range 300 {
+				run()
+			}
+			if got := testing.AllocsPerRun(500, run); got != 0 {
+				t.Errorf("Process allocates %v times, want 0", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,94 @@
+package dataplane_test
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"natlb/dataplane"
+	"natlb/internal/packettest"
+)
+
+// FuzzProcess feeds a director frames of the fuzzer's making. The input is a
+// series of records: kind, length (two bytes), contents. Even kinds are a frame
+// for the link in bit 1, with offload metadata in front if bit 2 is set; odd
+// ones let time pass.
+func FuzzProcess(f *testing.F) {
+	for _, seed := range fuzzSeeds() {
+		f.Add(seed)
+	}
+	f.Fuzz(playRecords)
+}
+
+func playRecords(t *testing.T, data []byte) {
+	w := newWorld(func(c *dataplane.Config) {
+		c.MaxConns = 64
+		c.Links[dipLink].Caps.Offload = len(data)%2 == 0
+	})
+	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-a -t 10.10.1.1:80 -r 10.20.0.12:80 -m -x 3\n"+
+		"-A -u 10.10.1.1:53 -s sh\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.13:53 -g")
+	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.12")] = packettest.Unresolved })
+	for records := 0; len(data) >= 3 && records < 100; records++ {
+		kind, n := data[0], min(int(binary.BigEndian.Uint16(data[1:])), len(data)-3)
+		body := data[3 : 3+n]
+		data = data[3+n:]
+		if kind&1 != 0 {
+			w.now += time.Duration(n) * 100 * time.Millisecond
+			w.batch()
+			continue
+		}
+		fr := dataplane.Frame{Link: kind >> 1 & 1}
+		if kind&4 != 0 && len(body) >= 10 {
+			fr.Offload = dataplane.Offload{
+				Flags: body[0], GSO: body[1], HdrLen: binary.BigEndian.Uint16(body[2:]), GSOSize: binary.BigEndian.Uint16(body[4:]),
+				CsumStart: binary.BigEndian.Uint16(body[6:]), CsumOffset: binary.BigEndian.Uint16(body[8:]),
+			}
+			body = body[10:]
+		}
+		fr.Data = append([]byte(nil), body...)
+		fr.WireLen = uint32(len(fr.Data))
+		w.batch(fr)
+	}
+	if err := w.ledger(); err != nil {
+		t.Error(err)
+	}
+	w.settle()
+	if err := w.leftovers(); err != nil {
+		t.Error(err)
+	}
+}
+
+// fuzzSeeds are a TCP life, datagrams whole and in pieces, ICMP and ARP.
+func fuzzSeeds() [][]byte {
+	client, vip := netip.MustParseAddrPort("10.10.3.5:4000"), netip.MustParseAddrPort("10.10.1.1:80")
+	dns, server := netip.MustParseAddrPort("10.10.1.1:53"), netip.MustParseAddrPort("10.20.0.11:8080")
+	record := func(kind byte, body []byte) []byte {
+		return append(binary.BigEndian.AppendUint16([]byte{kind}, uint16(len(body))), body...)
+	}
+	tcp := func(flags string, n int) []byte {
+		return packettest.Packet{Src: client, Dst: vip, Proto: 6, Flags: flags, DF: true, Payload: make([]byte, n)}.Frame()
+	}
+	back := func(flags string) []byte {
+		return packettest.Packet{Src: server, Dst: client, Proto: 6, Flags: flags, DF: true}.Frame()
+	}
+	var life, pieces, errors []byte
+	other := packettest.Packet{Src: client, Dst: vip, Proto: 6, Flags: "S"}
+	other.Src = netip.AddrPortFrom(client.Addr(), 4001)
+	for _, r := range [][]byte{
+		record(0, other.Frame()), record(0, tcp("S", 0)), record(2, back("SA")), record(0, tcp("A", 0)), record(1, make([]byte, 100)),
+		record(4, append([]byte{1, 1, 0, 54, 5, 168, 0, 34, 0, 16}, tcp("PA", 3000)...)), record(2, back("FA")), record(0, tcp("FA", 0)), record(1, make([]byte, 1300)),
+	} {
+		life = append(life, r...)
+	}
+	udp := packettest.Packet{Src: client, Dst: dns, Proto: 17, Payload: make([]byte, 900)}.Frame()
+	for _, p := range packettest.Fragments(udp, 400) {
+		pieces = append(pieces, record(0, p)...)
+	}
+	quoted := packettest.Packet{Src: client, Dst: server, Proto: 6, Flags: "S"}.Frame()[14:]
+	errors = append(errors, life...)
+	errors = append(errors, record(2, packettest.Packet{Src: server, Dst: client, Proto: 1, Type: 3, Code: 4, Rest: 1400, Payload: quoted}.Frame())...)
+	errors = append(errors, record(0, packettest.Packet{Src: client, Dst: vip, Proto: 1, Type: 8, Payload: make([]byte, 20)}.Frame())...)
+	errors = append(errors, record(0, packettest.ARPRequest(packettest.NeighbourMAC(client.Addr()), client.Addr(), vip.Addr()))...)
+	return [][]byte{life, pieces, errors}
+}

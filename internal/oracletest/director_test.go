@@ -1,0 +1,159 @@
+package oracletest
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"natlb/dataplane"
+	"natlb/internal/control"
+	"natlb/internal/ipvsadm"
+	"natlb/ipvs"
+)
+
+// client is what the command line talks to: the director itself, behind the
+// checks that the control room makes.
+type client struct{ d *dataplane.Director }
+
+// Apply implements [ipvsadm.Client].
+func (c client) Apply(_ context.Context, changes []ipvs.Change) error {
+	for i := range changes {
+		if err := control.Check(&changes[i]); err != nil {
+			return &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
+		}
+	}
+	return c.d.Apply(changes)
+}
+
+func (c client) Services(context.Context) ([]ipvs.ServiceStatus, error) { return c.d.Services(), nil }
+func (c client) Timeouts(context.Context) (ipvs.Timeouts, error)        { return c.d.Timeouts(), nil }
+func (c client) TableSize(context.Context) (int, error)                 { return c.d.TableSize(), nil }
+
+func (c client) Connections(_ context.Context, yield func(ipvs.ConnStatus) bool) error {
+	c.d.Connections(yield)
+	return nil
+}
+
+// names is what the recorded host knew: a few ports, and itself.
+type names struct{}
+
+var portNames = []struct {
+	name  string
+	port  uint16
+	proto ipvs.Protocol
+}{
+	{"tcpmux", 1, ipvs.TCP}, {"ssh", 22, ipvs.TCP}, {"domain", 53, ipvs.TCP}, {"domain", 53, ipvs.UDP},
+	{"http", 80, ipvs.TCP}, {"mdns", 5353, ipvs.UDP}, {"http-alt", 8080, ipvs.TCP},
+}
+
+func (names) Host(_ context.Context, name string) (netip.Addr, bool) {
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1}), name == "localhost"
+}
+
+func (names) Name(_ context.Context, a netip.Addr) (string, bool) {
+	return "localhost", a.IsLoopback()
+}
+
+func (names) Port(name string, proto ipvs.Protocol) (uint16, bool) {
+	for _, s := range portNames {
+		if s.name == name && s.proto == proto {
+			return s.port, true
+		}
+	}
+	return 0, false
+}
+
+func (names) Service(port uint16, proto ipvs.Protocol) (string, bool) {
+	for _, s := range portNames {
+		if s.port == port && s.proto == proto {
+			return s.name, true
+		}
+	}
+	return "", false
+}
+
+// commandTime is how long a command takes to start: packets that were sent before
+// have arrived by then.
+const commandTime = time.Millisecond
+
+// typeLine types a command line.
+func (p *player) typeLine(args []string, stdin string) (rc int, out, err []string) {
+	p.pause(commandTime)
+	var stdout, stderr bytes.Buffer
+	env := &ipvsadm.Env{
+		Prog: "natlb", Stdin: strings.NewReader(stdin), Stdout: &stdout, Stderr: &stderr,
+		Client: client{p.net.director}, Version: "test", Lookup: names{},
+	}
+	rc = ipvsadm.Run(context.Background(), env, args)
+	return rc, lines(stdout.String()), lines(stderr.String())
+}
+
+func lines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// words splits a command line as a shell would, quotes being ” alone in the
+// scenarios.
+func words(line string) []string {
+	out := strings.Fields(line)
+	for i, w := range out {
+		if w == "''" {
+			out[i] = ""
+		}
+	}
+	return out
+}
+
+func (p *player) dir(s step) result {
+	args := s.list("args")
+	if line, ok := s["args"].(string); ok {
+		args = words(line)
+	}
+	rc, out, err := p.typeLine(args, s.text("stdin", ""))
+	r := result{"rc": rc}
+	if out != nil {
+		r["out"] = out
+	}
+	if err != nil {
+		r["err"] = err
+	}
+	return r
+}
+
+// dirs types several command lines; only those that say something are noted.
+func (p *player) dirs(s step) result {
+	var failed []any
+	cmds := s.list("cmds")
+	for _, c := range cmds {
+		if rc, out, err := p.typeLine(words(c), ""); rc != 0 || out != nil || err != nil {
+			failed = append(failed, map[string]any{"cmd": c, "rc": rc, "out": out, "err": err})
+		}
+	}
+	if failed != nil {
+		return result{"failed": failed}
+	}
+	return result{"ok": len(cmds)}
+}
+
+// sysctl sets one of IPVS's settings.
+func (p *player) sysctl(s step) result {
+	name, ours := strings.CutPrefix(s.text("key", ""), "net.ipv4.vs.")
+	if !ours {
+		return result{"error": "no setting of IPVS"}
+	}
+	value := s.text("value", strconv.Itoa(int(s.number("value", 0))))
+	err := p.net.director.Apply([]ipvs.Change{{Kind: ipvs.SetSysctl, Name: name, Value: value}})
+	if err != nil {
+		return result{"error": err.Error()}
+	}
+	return result{"ok": 1}
+}
+
+// mark would set a firewall mark by destination.
+func (p *player) mark(step) result { return result{"error": "the director has no classifier"} }

@@ -1,0 +1,228 @@
+package oracletest
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"natlb/dataplane"
+	"natlb/internal/packettest"
+)
+
+// Links of the director.
+const (
+	vipLink = 0
+	dipLink = 1
+)
+
+// The addresses of the recordings' topology.
+var (
+	vipNet   = netip.MustParsePrefix("10.10.0.0/16")
+	dipNet   = netip.MustParsePrefix("10.20.0.0/24")
+	vipAddr  = netip.MustParseAddr("10.10.0.1") // the director's own, on the VIP side
+	dipAddr  = netip.MustParseAddr("10.20.0.1")
+	clients  = netip.MustParsePrefix("10.10.2.0/24") // the client kernel's
+	rawNet   = netip.MustParsePrefix("10.10.3.0/24") // nobody's, answered for by hand
+	client0  = netip.MustParseAddr("10.10.2.1")
+	rips     = [4]netip.Addr{netip.MustParseAddr("10.20.0.11"), netip.MustParseAddr("10.20.0.12"), netip.MustParseAddr("10.20.0.13"), netip.MustParseAddr("10.20.0.14")}
+	linkMACs = [2][6]byte{{2, 0, 0, 0, 1, 1}, {2, 0, 0, 0, 2, 1}}
+	clMAC    = [6]byte{2, 0, 0, 0, 1, 2}
+)
+
+func serverMAC(i int) [6]byte { return [6]byte{2, 0, 0, 0, 2, uint8(0x11 + i)} }
+
+// network is the topology: clients and real servers on the two wires of a
+// director.
+//
+//	client kernel, raw clients ── VIP wire ── director ── DIP wire ── rs1 … rs4
+type network struct {
+	clock
+	director *dataplane.Director
+	shard    *dataplane.Shard
+	client   *kernel
+	servers  [4]*kernel
+	wires    [2][]captured // everything that has crossed each link, in order
+
+	offload bool // hosts leave checksums to the devices, as veth and virtio have it
+
+	mtu     [2]int
+	failed  map[uint32]bool // neighbours that were asked for and did not answer
+	pending map[uint32]bool
+}
+
+// captured is a frame as a capture on one of the director's links sees it.
+type captured struct {
+	frame        []byte
+	fromDirector bool
+}
+
+// ip returns the packet in the frame.
+func (c captured) ip() []byte { return c.frame[14:] }
+
+const (
+	hop      = 10 * time.Microsecond // time on a wire
+	wakeUp   = 20 * time.Microsecond // until a program sees what has come in
+	idleTick = 100 * time.Millisecond
+	arpTries = 3 * time.Second // three tries of a second each
+)
+
+func newNetwork() *network {
+	n := &network{mtu: [2]int{1500, 1500}, failed: map[uint32]bool{}, pending: map[uint32]bool{}}
+	n.director = dataplane.NewDirector(dataplane.Config{
+		Links: []dataplane.Link{{Name: "vip0", Side: dataplane.VIPSide}, {Name: "dip0", Side: dataplane.DIPSide}},
+		Seed:  1, Rand: rand.New(rand.NewPCG(3, 4)),
+		Clock: func() time.Duration { return n.now },
+	})
+	n.shard = n.director.Shard(0)
+	n.director.SetHost(n.picture())
+	n.client = newKernel(n, "cl", vipLink, clMAC, clients.Contains)
+	for i := range n.servers {
+		own := func(a netip.Addr) bool { return a == rips[i] }
+		n.servers[i] = newKernel(n, "rs"+string(rune('1'+i)), dipLink, serverMAC(i), own)
+		serve(n.servers[i])
+	}
+	n.tick()
+	return n
+}
+
+// tick does what the daemon does by the clock.
+func (n *network) tick() {
+	n.batch(nil)
+	switch n.now % (2 * time.Second) {
+	case 0:
+		n.director.Estimate()
+		fallthrough
+	case time.Second:
+		n.director.Housekeep(n.now)
+	}
+	n.after(idleTick, n.tick)
+}
+
+// send puts an IP packet of a host on the wire to the director.
+func (n *network) send(link uint8, from [6]byte, ip []byte) {
+	frame := slices.Concat(linkMACs[link][:], from[:], []byte{8, 0}, ip)
+	n.after(hop, func() {
+		n.wires[link] = append(n.wires[link], captured{frame: slices.Clone(frame)})
+		f := dataplane.Frame{Data: frame, WireLen: uint32(len(frame)), Link: link}
+		if n.offload && finished(ip) {
+			f = packettest.Partial(frame, 0)
+			f.Link = link
+		}
+		n.batch(&f)
+	})
+}
+
+// finished reports whether ip is a whole TCP or UDP packet with a right
+// checksum, which is what a device can have left to do.
+func finished(ip []byte) bool {
+	h, p, ok := parseIP(ip)
+	if !ok || ip[0] != 0x45 || h.off != 0 || h.mf || h.proto != protoTCP && h.proto != protoUDP {
+		return false
+	}
+	zero := h.proto == protoUDP && p[6] == 0 && p[7] == 0
+	return !zero && checksum(p, pseudo(h.src, h.dst, h.proto, len(p))) == 0
+}
+
+// batch lets the director work on one frame, or on none.
+func (n *network) batch(f *dataplane.Frame) {
+	n.shard.Begin(n.now)
+	if f != nil {
+		n.shard.Process(f, n.now)
+	}
+	n.shard.End()
+	for _, out := range n.shard.Output() {
+		n.deliver(out.Link, slices.Clone(out.Data))
+	}
+	for _, ask := range n.shard.Unresolved() {
+		n.resolve(ask.Addr)
+	}
+}
+
+// deliver brings a frame of the director to the host whose it is.
+func (n *network) deliver(link uint8, frame []byte) {
+	n.wires[link] = append(n.wires[link], captured{frame, true})
+	host := n.client
+	if link == dipLink {
+		i := int(frame[5]) - 0x11
+		if i < 0 || i >= len(n.servers) {
+			return
+		}
+		host = n.servers[i]
+	}
+	n.after(hop, func() { host.receive(frame[14:]) })
+}
+
+// resolve asks for a neighbour that nobody is: the answer never comes.
+func (n *network) resolve(addr uint32) {
+	if n.pending[addr] {
+		return
+	}
+	n.pending[addr] = true
+	delete(n.failed, addr)
+	n.director.SetHost(n.picture())
+	n.after(arpTries, func() {
+		delete(n.pending, addr)
+		n.failed[addr] = true
+		n.director.SetHost(n.picture())
+	})
+}
+
+func (n *network) setMTU(link uint8, mtu int) {
+	n.mtu[link] = mtu
+	n.director.SetHost(n.picture())
+}
+
+// picture is what the director's host knows: two connected networks, no default
+// route, and the MAC addresses of the recordings. natlb owns the VIPs.
+type picture struct{ *packettest.Host }
+
+func (n *network) picture() picture {
+	h := &packettest.Host{
+		Links: []dataplane.LinkState{
+			{MAC: linkMACs[vipLink], MTU: n.mtu[vipLink], Up: true, Addr: number4(vipAddr)},
+			{MAC: linkMACs[dipLink], MTU: n.mtu[dipLink], Up: true, Addr: number4(dipAddr)},
+		},
+		Locals: map[netip.Addr]bool{vipAddr: true, dipAddr: true},
+		Routes: []packettest.Route{
+			{Prefix: vipNet, Kind: dataplane.HopForward, Link: vipLink},
+			{Prefix: dipNet, Kind: dataplane.HopForward, Link: dipLink},
+		},
+		Neighbours: map[netip.Addr]packettest.Neighbour{},
+	}
+	for a := range n.failed {
+		h.Neighbours[addr4(a)] = packettest.Failed
+	}
+	return picture{h}
+}
+
+// Lookup implements [dataplane.Host]. An address that is no client and no
+// server has no neighbour.
+func (p picture) Lookup(dst uint32) dataplane.Hop {
+	hop := p.Host.Lookup(dst)
+	if hop.Kind != dataplane.HopForward {
+		return hop
+	}
+	hop.MAC, hop.Resolved = neighbour(addr4(dst))
+	return hop
+}
+
+func neighbour(a netip.Addr) (mac [6]byte, ok bool) {
+	if clients.Contains(a) || rawNet.Contains(a) {
+		return clMAC, true
+	}
+	if i := slices.Index(rips[:], a); i >= 0 {
+		return serverMAC(i), true
+	}
+	return mac, false
+}
+
+func addr4(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, a)))
+}
+
+func number4(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}

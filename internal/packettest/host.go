@@ -1,0 +1,96 @@
+package packettest
+
+import (
+	"maps"
+	"net/netip"
+
+	"natlb/dataplane"
+)
+
+// Neighbour is what the host knows of a next hop.
+type Neighbour uint8
+
+// States of a neighbour. The zero value is a neighbour that answers.
+const (
+	Reachable Neighbour = iota
+	Stale               // known, and to be confirmed while used
+	Unresolved
+	Failed
+)
+
+// Route sends the addresses of a prefix out by a link, to Via or, if that is
+// not set, straight to the address itself.
+type Route struct {
+	Prefix netip.Prefix
+	Kind   dataplane.HopKind
+	Link   uint8
+	Via    netip.Addr
+}
+
+// Host is a host in memory: a [dataplane.Host]. The exported fields are its
+// whole state; change them only in a Host that no director has yet, a
+// [Host.Clone] for instance.
+type Host struct {
+	Links      []dataplane.LinkState
+	Locals     map[netip.Addr]bool
+	Routes     []Route // the longest prefix wins
+	Neighbours map[netip.Addr]Neighbour
+}
+
+// Clone returns a copy that shares nothing with h.
+func (h *Host) Clone() *Host {
+	c := *h
+	c.Links = append([]dataplane.LinkState(nil), h.Links...)
+	c.Routes = append([]Route(nil), h.Routes...)
+	c.Locals, c.Neighbours = maps.Clone(h.Locals), maps.Clone(h.Neighbours)
+	return &c
+}
+
+// NeighbourMAC is the MAC address of the station with address a.
+func NeighbourMAC(a netip.Addr) [6]byte {
+	b := a.As4()
+	return [6]byte{2, 0, b[0], b[1], b[2], b[3]}
+}
+
+// Lookup implements [dataplane.Host].
+func (h *Host) Lookup(dst uint32) dataplane.Hop {
+	a := addrOf(dst)
+	if h.Locals[a] {
+		return dataplane.Hop{Kind: dataplane.HopLocal}
+	}
+	best := Route{}
+	for _, r := range h.Routes {
+		if r.Prefix.Contains(a) && (!best.Prefix.IsValid() || r.Prefix.Bits() > best.Prefix.Bits()) {
+			best = r
+		}
+	}
+	if best.Kind != dataplane.HopForward {
+		return dataplane.Hop{Kind: best.Kind}
+	}
+	gateway := a
+	if best.Via.IsValid() {
+		gateway = best.Via
+	}
+	link := h.Links[best.Link]
+	state := h.Neighbours[gateway]
+	b := gateway.As4()
+	hop := dataplane.Hop{
+		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, Source: link.Addr, LinkMAC: link.MAC,
+		Gateway:  uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]),
+		Resolved: state <= Stale, Stale: state == Stale, Failed: state == Failed,
+	}
+	if hop.Resolved {
+		hop.MAC = NeighbourMAC(gateway)
+	}
+	return hop
+}
+
+// Link implements [dataplane.Host].
+func (h *Host) Link(i uint8) dataplane.LinkState { return h.Links[i] }
+
+// IsLocal implements [dataplane.Host].
+func (h *Host) IsLocal(addr uint32) bool { return h.Locals[addrOf(addr)] }
+
+func addrOf(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+}
