@@ -17,6 +17,7 @@ const (
 	NoCPort    Flags = 0x0800 // client port not known yet
 	Template   Flags = 0x1000 // a persistence template, not a connection
 	OnePacket  Flags = 0x2000 // scheduled for this packet only
+	Assured    Flags = 0x4000 // its template has been told that it got through (natlb's own bit)
 )
 
 // Key4 is the identity of an IPv4 connection: the client and the virtual
@@ -38,10 +39,10 @@ type Conn4 struct {
 	Flags               Flags
 
 	Dest     uint32 // ID of the real server it is bound to
-	Service  uint32 // ID of the service that made it
 	Mark     uint32 // firewall mark of the packet that made it
 	InPkts   uint32 // packets of the client, wraps
-	Control  Ref    // the template or connection that controls this one
+	Template Ref    // the template that controls this one, in the table of templates
+	Control  Ref    // the connection of the same table that controls this one
 	NControl uint32 // how many connections this one controls
 
 	// Timeout is the lifetime after each packet; Deadline is when it ends,

@@ -112,7 +112,7 @@ func (m *model) insert(t *rapid.T) {
 	}
 	e := m.table.At(r)
 	if got := (Conn4{CIP: e.CIP, VIP: e.VIP, CPort: e.CPort, VPort: e.VPort, Proto: e.Proto, State: e.State, Flags: e.Flags,
-		RIP: e.RIP, RPort: e.RPort, InPkts: e.InPkts, Control: e.Control, NControl: e.NControl, Mark: e.Mark, Service: e.Service}); got.Key() != key || got != (Conn4{CIP: key.CIP, VIP: key.VIP, CPort: key.CPort, VPort: key.VPort, Proto: key.Proto}) {
+		RIP: e.RIP, RPort: e.RPort, InPkts: e.InPkts, Control: e.Control, NControl: e.NControl, Mark: e.Mark, Template: e.Template}); got.Key() != key || got != (Conn4{CIP: key.CIP, VIP: key.VIP, CPort: key.CPort, VPort: key.VPort, Proto: key.Proto}) {
 		t.Fatalf("Insert(%+v) made %+v, want nothing but the key", key, got)
 	}
 	e.Dest, e.RIP, e.RPort, e.Flags = c.serial, c.rip, c.rport, c.flags

@@ -50,6 +50,10 @@ func NewTable4(cfg Config) *Table4 {
 	return &Table4{cfg: cfg, index: newIndex()}
 }
 
+// Slots returns the number of places that entries have ever taken, an upper
+// bound for Range and Sweep.
+func (t *Table4) Slots() int { return int(t.used) }
+
 // Len returns the number of live entries, templates included.
 func (t *Table4) Len() int { return t.live }
 
@@ -258,6 +262,21 @@ func (t *Table4) Range(first Ref, n int, yield func(Ref, *Conn4) bool) (next Ref
 		}
 		if c := t.At(r); c.live && !yield(r, c) {
 			return 0
+		}
+	}
+	return 0
+}
+
+// Sweep removes the entries that gone picks, among at most n slots from first
+// on, and returns the Ref to go on with, 0 at the end. Entries that control
+// others stay.
+func (t *Table4) Sweep(first Ref, n int, gone func(*Conn4) bool) (next Ref) {
+	for r := first; r <= t.used; r++ {
+		if n--; n < 0 {
+			return r
+		}
+		if c := t.At(r); c.live && c.NControl == 0 && gone(c) {
+			t.Remove(r)
 		}
 	}
 	return 0

@@ -3,6 +3,8 @@ package dataplane
 import (
 	"time"
 
+	"natlb/conntrack"
+	"natlb/ipvs"
 	"natlb/rewrite"
 )
 
@@ -22,6 +24,11 @@ func (s *Shard) accept(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 		return s.answerAsHost(f, p, now)
 	case to&roleVIP != 0 || s.view.host.IsLocal(p.Dst):
 		return PassHost
+	case s.unsolicited(p, from):
+		own := s.view.host.Link(f.Link).Addr
+		rewrite.DecrementTTL(f.Data, p)
+		a := rewrite.ICMPAnswer{Type: 3, Code: 3, Src: own}
+		return s.answerError(f, p, a, AnswerUnsolicited, DropLimited, now)
 	case s.dir.cfg.NoRoute:
 		return PassOther
 	case from&roleServer != 0 && s.dir.cfg.Links[f.Link].Side&DIPSide != 0:
@@ -32,10 +39,38 @@ func (s *Shard) accept(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	return PassOther
 }
 
+// unsolicited reports whether a real server's packet outside of connections is
+// to be answered with an error (semantics 5.8, sysctl nat_icmp_send).
+func (s *Shard) unsolicited(p *rewrite.Packet, from role) bool {
+	if s.view.settings.natICMPSend == 0 || from&roleServer == 0 || p.Proto == protoTCP && p.TCPFlags&conntrack.FlagRST != 0 {
+		return false
+	}
+	return s.view.isServer(p.Proto, p.Src, p.SrcPort)
+}
+
+// isServer reports whether addr:port is a server that is reached by address
+// translation for protocol proto, or of a service that has no protocol.
+func (v *view) isServer(proto uint8, addr uint32, port uint16) bool {
+	for i := range v.servers {
+		srv := &v.servers[i]
+		if srv.RealServer != nil && srv.Available() && srv.addr == addr && srv.port == port && srv.method == ipvs.Masq &&
+			(srv.proto == proto || srv.proto == uint8(ipvs.AnyProtocol)) {
+			return true
+		}
+	}
+	return false
+}
+
 // guarded reports whether the guard keeps the host's stack from seeing p, a
-// packet to a VIP of the host: it does for the ports of services, no others.
+// packet to a VIP of the host: it does for the ports of services, and for all of a
+// VIP that firewall marks lead to.
 func (s *Shard) guarded(p *rewrite.Packet) bool {
-	return s.view.find(p.Proto, p.Dst, p.DstPort) != nil
+	if s.view.roles.of(p.Dst)&roleMarked != 0 {
+		return p.Proto == protoTCP || p.Proto == protoUDP
+	}
+	_, exact := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort)]
+	_, all := s.view.byAddr[endpointOf(p.Proto, p.Dst, 0)]
+	return exact || all
 }
 
 // answerAsHost does what a host does with a packet to its own address that no

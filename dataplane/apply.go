@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"natlb/ipvs"
 	"natlb/sched"
@@ -25,10 +26,19 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 	for i := range changes {
 		d.commit(&changes[i])
 	}
+	d.settings.adjust(d.defence.available)
 	d.publish()
+	if d.settings.expireNodestConn != 0 && slices.ContainsFunc(changes, deletes) {
+		d.startSweep()
+	}
 	thaw()
 	d.notify(Event{Kind: EventConfig})
 	return nil
+}
+
+// deletes reports whether c deletes servers.
+func deletes(c ipvs.Change) bool {
+	return c.Kind == ipvs.DeleteDestination || c.Kind == ipvs.DeleteService || c.Kind == ipvs.FlushServices
 }
 
 // commit carries out one change that the plan has found good. The shards stand
@@ -57,6 +67,9 @@ func (d *Director) commit(c *ipvs.Change) {
 		d.setTimeouts(c.Timeouts)
 	case ipvs.SetSysctl:
 		d.settings.set(c.Name, c.Value) // checked by the plan
+		d.ageSchedulers()
+	case ipvs.ChangeMarks:
+		d.marks, _ = markRules(d.marks, c.Words) // checked by the plan
 	}
 }
 
@@ -86,9 +99,12 @@ func (d *Director) addService(cfg ipvs.Service) {
 		d.nservice++
 	}
 	s.sched.Update(nil, sched.Init, nil)
+	d.age(cfg.Scheduler, s.sched)
 	d.services = append(d.services, s)
 	d.byKey[s.key] = s
-	d.roles[addr4(cfg.Key.VIP.Addr())] |= roleOwned
+	if !s.key.IsMark() {
+		d.roles[addr4(cfg.Key.VIP.Addr())] |= roleOwned
+	}
 }
 
 // editService replaces the whole configuration. A scheduler that stays the same
@@ -102,6 +118,7 @@ func (d *Director) editService(cfg ipvs.Service) {
 	case cfg.Scheduler != s.cfg.Scheduler:
 		s.sched = d.newScheduler(cfg)
 		s.sched.Update(s.servers, sched.Init, nil)
+		d.age(cfg.Scheduler, s.sched)
 	case ok && cfg.Flags != s.cfg.Flags:
 		r.SetFlags(cfg.Flags)
 	}
@@ -202,6 +219,25 @@ func (d *Director) takeServerID(t *destination) uint32 {
 	}
 	d.servers = append(d.servers, t)
 	return uint32(len(d.servers) - 1)
+}
+
+// ageSchedulers gives the schedulers that forget their expiry times.
+func (d *Director) ageSchedulers() {
+	for _, s := range d.services {
+		d.age(s.cfg.Scheduler, s.sched)
+	}
+}
+
+func (d *Director) age(name string, a sched.Scheduler) {
+	aging, ok := a.(sched.Aging)
+	if !ok {
+		return
+	}
+	seconds := d.settings.lblcExpiration
+	if name == "lblcr" {
+		seconds = d.settings.lblcrExpiration
+	}
+	aging.SetExpiration(time.Duration(seconds) * time.Second)
 }
 
 func (d *Director) setTimeouts(t ipvs.Timeouts) {

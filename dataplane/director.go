@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"natlb/conntrack"
+	"natlb/internal/classify"
 	"natlb/ipvs"
 )
 
@@ -60,6 +61,10 @@ type Director struct {
 	timeouts ipvs.Timeouts
 	settings settings
 	host     Host
+	marks    classify.Ruleset
+
+	templates templates
+	defence   defence
 
 	freeServers  []uint32
 	freeServices []uint32
@@ -102,6 +107,7 @@ func NewDirector(cfg Config) *Director {
 		host:     noHost{},
 		nservice: 1,
 	}
+	d.templates.init(d)
 	for i := range cfg.Shards {
 		d.shards = append(d.shards, newShard(d, i))
 	}
@@ -127,15 +133,13 @@ func (d *Director) Timeouts() ipvs.Timeouts {
 	return d.timeouts
 }
 
-// TableSize returns the number that listings show as the size of the
-// connection table: the kernel's default of 2^12 buckets.
-func (d *Director) TableSize() int { return 4096 }
-
 // publish builds a view of everything and makes it current. The caller holds
 // d.mu, and the shards when live objects change with it.
 func (d *Director) publish() {
 	v := &view{
-		services: make(map[endpoint]*service, len(d.services)),
+		services: make([]serviceView, 0, len(d.services)),
+		byAddr:   make(map[endpoint]int, len(d.services)),
+		byMark:   map[uint32]int{},
 		servers:  make([]serverView, len(d.servers)),
 		nservice: int(d.nservice),
 		host:     d.host,
@@ -147,16 +151,27 @@ func (d *Director) publish() {
 		roles[addr] = r
 	}
 	for _, s := range d.services {
-		vip := addr4(s.key.VIP.Addr())
-		v.services[endpointOf(uint8(s.key.Proto), vip, s.key.VIP.Port())] = s
-		roles[vip] |= roleVIP
+		v.addService(s)
+		if !s.key.IsMark() {
+			roles[addr4(s.key.VIP.Addr())] |= roleVIP
+		}
+	}
+	if d.marks.Len() > 0 {
+		program := d.marks.Compile()
+		v.markVIPs = singleAddrs(program.VIPs())
+		for _, vip := range v.markVIPs {
+			roles[addr4(vip)] |= roleVIP | roleOwned | roleMarked
+		}
+		if len(v.byMark) > 0 {
+			v.marks = &marks{program}
+		}
 	}
 	for id, t := range d.servers {
 		if t == nil {
 			continue
 		}
 		rip := addr4(t.cfg.Addr.Addr())
-		v.servers[id] = serverView{t.server, t.service, rip, t.cfg.Addr.Port(), t.cfg.Method}
+		v.servers[id] = serverView{t.server, t.service, rip, t.cfg.Addr.Port(), t.cfg.Method, uint8(t.key.service.Proto)}
 	}
 	for addr := range roles {
 		if roles[addr]&roleOwned != 0 && d.host.IsLocal(addr) {
@@ -165,6 +180,22 @@ func (d *Director) publish() {
 	}
 	v.roles = newRoleTable(roles)
 	d.view.Store(v)
+}
+
+// addService makes a service known to packets.
+func (v *view) addService(s *service) {
+	i := len(v.services)
+	v.services = append(v.services, serviceView{
+		service: s, flags: s.cfg.Flags, port: s.key.VIP.Port(), wildcard: s.cfg.Wildcard,
+		timeout: time.Duration(s.cfg.PersistTimeout) * time.Second,
+	})
+	if s.key.IsMark() {
+		v.byMark[s.key.Mark] = i
+		return
+	}
+	v.byAddr[endpointOf(uint8(s.key.Proto), addr4(s.key.VIP.Addr()), s.key.VIP.Port())] = i
+	v.ftp = v.ftp || s.key.Proto == ipvs.TCP && s.key.VIP.Port() == ftpPort
+	v.catchAll = v.catchAll || s.key.VIP.Port() == 0
 }
 
 // freeze stops all shards between two batches and returns a function that lets

@@ -34,7 +34,7 @@ func TestApplyRefuses(t *testing.T) {
 	known, unknown := server("10.20.0.11:8080"), server("10.20.0.12:8080")
 	sip := key("10.10.1.1:82")
 	sip.Scheduler = "no-such"
-	mark := ipvs.Service{Key: ipvs.ServiceKey{Mark: 5}}
+	mark6 := ipvs.Service{Key: ipvs.ServiceKey{Mark: 5, V6: true}}
 	for _, tt := range []struct {
 		name    string
 		changes []ipvs.Change
@@ -43,7 +43,7 @@ func TestApplyRefuses(t *testing.T) {
 		{"add an existing service", []ipvs.Change{{Kind: ipvs.AddService, Service: here}}, ipvs.ErrServiceExists},
 		{"add a service twice", []ipvs.Change{{Kind: ipvs.AddService, Service: missing}, {Kind: ipvs.AddService, Service: missing}}, ipvs.ErrServiceExists},
 		{"unknown scheduler", []ipvs.Change{{Kind: ipvs.AddService, Service: sip}}, ipvs.ErrUnknownScheduler},
-		{"mark", []ipvs.Change{{Kind: ipvs.AddService, Service: mark}}, ipvs.ErrUnsupported},
+		{"mark of IPv6", []ipvs.Change{{Kind: ipvs.AddService, Service: mark6}}, ipvs.ErrUnsupported},
 		{"IPv6 service", []ipvs.Change{{Kind: ipvs.AddService, Service: key("[2001:db8::1]:80")}}, ipvs.ErrUnsupported},
 		{"edit a missing service", []ipvs.Change{{Kind: ipvs.EditService, Service: missing}}, ipvs.ErrNoSuchService},
 		{"delete a missing service", []ipvs.Change{{Kind: ipvs.DeleteService, Service: missing}}, ipvs.ErrNoSuchService},

@@ -9,10 +9,9 @@ import (
 )
 
 // forwardIn counts a client's packet on its connection and sends it to the real
-// server. Counters and state come first: they count packets that the way on
+// server; r is 0 for a connection that is in no table. Counters and state come first: they count packets that the way on
 // then refuses (semantics 5.2).
-func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
-	c := s.table.At(r)
+func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
 	srv := &s.view.servers[c.Dest]
 	s.countIn(c, srv, p)
 	s.step(c, r, srv, conntrack.In, p, now)

@@ -23,11 +23,9 @@ func (s *Shard) icmpError(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 	if r := s.table.FindOut(q.Proto, q.Dst, q.DstPort, q.Src, q.SrcPort); r != 0 {
 		return s.errorOut(f, p, q, r, now)
 	}
-	if s.view.roles.of(p.Dst)&roleVIP != 0 {
-		key := conntrack.Key4{CIP: q.Dst, VIP: q.Src, CPort: q.DstPort, VPort: q.SrcPort, Proto: q.Proto}
-		if r := s.table.FindIn(&key); r != 0 {
-			return s.errorIn(f, p, q, r, now)
-		}
+	key := conntrack.Key4{CIP: q.Dst, VIP: q.Src, CPort: q.DstPort, VPort: q.SrcPort, Proto: q.Proto}
+	if r := s.table.FindIn(&key); r != 0 {
+		return s.errorIn(f, p, q, r, now)
 	}
 	return s.accept(f, p, now)
 }

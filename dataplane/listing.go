@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 
 	"natlb/conntrack"
@@ -38,28 +39,45 @@ func (d *Director) Services() []ipvs.ServiceStatus {
 // false. Shards are held only for a slice of their table at a time, so entries
 // that come and go meanwhile may or may not be among them.
 func (d *Director) Connections(yield func(ipvs.ConnStatus) bool) {
+	for _, s := range d.shards {
+		if !d.list(&s.mu, s.table, s, yield) {
+			return
+		}
+	}
+	d.list(&d.templates.mu, d.templates.table, d.shards[0], yield)
+}
+
+// list yields the entries of one table, and reports whether it was let go on to
+// the end. The clock is that of shard s, unless the director has its own.
+func (d *Director) list(mu *sync.Mutex, t *conntrack.Table4, s *Shard, yield func(ipvs.ConnStatus) bool) bool {
 	const slice = 4096
 	batch := make([]ipvs.ConnStatus, 0, slice)
-	for _, s := range d.shards {
-		for next := conntrack.Ref(1); next != 0; {
-			batch = batch[:0]
-			s.mu.Lock()
-			now := s.now
-			if d.cfg.Clock != nil {
-				now = d.cfg.Clock()
-			}
-			next = s.table.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
-				batch = append(batch, connStatus(c, now))
-				return true
-			})
-			s.mu.Unlock()
-			for _, c := range batch {
-				if !yield(c) {
-					return
-				}
+	for next := conntrack.Ref(1); next != 0; {
+		batch = batch[:0]
+		now := d.clock(s)
+		mu.Lock()
+		next = t.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
+			batch = append(batch, connStatus(c, now))
+			return true
+		})
+		mu.Unlock()
+		for _, c := range batch {
+			if !yield(c) {
+				return false
 			}
 		}
 	}
+	return true
+}
+
+// clock returns the time for a listing.
+func (d *Director) clock(s *Shard) time.Duration {
+	if d.cfg.Clock != nil {
+		return d.cfg.Clock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
 }
 
 func connStatus(c *conntrack.Conn4, now time.Duration) ipvs.ConnStatus {

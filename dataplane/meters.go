@@ -58,6 +58,9 @@ func (d *Director) raw() (sum counts) {
 func (d *Director) Estimate() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.settings.runEstimation == 0 {
+		return
+	}
 	thaw := d.freeze()
 	sum := d.raw()
 	thaw()

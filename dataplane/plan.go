@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"natlb/internal/classify"
 	"natlb/ipvs"
 	"natlb/sched"
 )
@@ -14,10 +15,11 @@ type plan struct {
 	services map[ipvs.ServiceKey]bool
 	servers  map[destKey]bool
 	settings settings
+	marks    classify.Ruleset
 }
 
 func newPlan(d *Director) *plan {
-	return &plan{d, false, map[ipvs.ServiceKey]bool{}, map[destKey]bool{}, d.settings}
+	return &plan{d, false, map[ipvs.ServiceKey]bool{}, map[destKey]bool{}, d.settings, d.marks}
 }
 
 func (p *plan) hasService(k ipvs.ServiceKey) bool {
@@ -82,6 +84,10 @@ func (p *plan) check(c *ipvs.Change) error {
 		}
 	case ipvs.SetSysctl:
 		return p.settings.set(c.Name, c.Value)
+	case ipvs.ChangeMarks:
+		rules, err := markRules(p.marks, c.Words)
+		p.marks = rules
+		return err
 	case ipvs.SetTimeouts:
 	default:
 		return ipvs.ErrInvalid
@@ -91,7 +97,7 @@ func (p *plan) check(c *ipvs.Change) error {
 
 func (p *plan) addService(s ipvs.Service) error {
 	switch {
-	case !s.Key.VIP.Addr().Is4() || s.Key.IsMark():
+	case s.Key.Is6() || !s.Key.IsMark() && !s.Key.VIP.Addr().Is4():
 		return ipvs.ErrUnsupported
 	case p.hasService(s.Key):
 		return ipvs.ErrServiceExists

@@ -8,6 +8,7 @@ const (
 	roleVIP    role = 1 << iota // a service has it now
 	roleOwned                   // natlb stands in for the host: it answers for the address
 	roleServer                  // a real server, now or since the director started
+	roleMarked                  // a VIP by firewall marks: all its TCP and UDP is natlb's
 )
 
 // roleTable maps addresses to roles: a small immutable hash table with open

@@ -34,13 +34,16 @@ type Shard struct {
 	routes   routeCache
 	frags    fragments
 	waiting  neighbours
-	announce []uint32 // VIPs to announce by ARP in the next batch
+	sweep    conntrack.Ref // next entry to look at for servers that are gone, 0: no sweep
+	sweeping bool          // an entry that ends now ends because of a sweep
+	announce []uint32      // VIPs to announce by ARP in the next batch
 	events   []Event
 
 	out     outbox
 	pkt     rewrite.Packet
 	quoted  rewrite.Packet
-	flow    sched.Flow // here because schedulers, behind an interface, make it escape
+	passing conntrack.Conn4 // of a one-packet service
+	flow    sched.Flow      // here because schedulers, behind an interface, make it escape
 	resolve []Resolve
 }
 
@@ -69,6 +72,10 @@ func (s *Shard) Begin(now time.Duration) {
 		s.routes.reset()
 	}
 	s.table.Expire(now, expireBudget)
+	s.sweepGone()
+	if s.id == 0 {
+		s.dir.templates.expire(now)
+	}
 	s.frags.expire(s, now)
 	s.retryWaiting(now)
 	s.announceVIPs()
@@ -104,6 +111,9 @@ func (s *Shard) Unresolved() []Resolve { return s.resolve }
 func (s *Shard) NextTimer(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.sweep != 0 {
+		return 0
+	}
 	return min(s.table.NextExpiry(now), s.frags.nextExpiry(now), s.waiting.nextExpiry(now))
 }
 

@@ -9,9 +9,6 @@ import (
 	"natlb/sched"
 )
 
-// ftpDataPort is the client port that IPVS never schedules (semantics 5.4).
-const ftpDataPort = 20
-
 // transport handles a TCP or UDP packet: as part of a connection in either
 // direction, as the start of a new one, or as none of IPVS's business.
 func (s *Shard) transport(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
@@ -33,6 +30,9 @@ func (s *Shard) transport(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 		}
 		return s.schedule(f, p, 0, now)
 	}
+	if s.view.marks != nil {
+		return s.schedule(f, p, 0, now) // a mark's service may have any address
+	}
 	return s.accept(f, p, now)
 }
 
@@ -49,7 +49,7 @@ func (s *Shard) request(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.D
 		}
 		return s.schedule(f, p, r, now)
 	}
-	return s.forwardIn(f, p, r, now)
+	return s.forwardIn(f, p, c, r, now)
 }
 
 // outlived reports whether a SYN on connection c opens a new one instead
@@ -59,7 +59,7 @@ func (s *Shard) outlived(c *conntrack.Conn4, srv *serverView) bool {
 	if set.expireNodestConn != 0 && srv.Weight() == 0 {
 		return true
 	}
-	if set.connReuseMode == 0 || c.Control != 0 {
+	if set.connReuseMode == 0 || c.Control != 0 || c.Template != 0 {
 		return false
 	}
 	switch c.State {
@@ -76,41 +76,54 @@ func (s *Shard) outlived(c *conntrack.Conn4, srv *serverView) bool {
 // has outlived its use ends once the pick is made: the scheduler still sees it
 // counted, as in the kernel.
 func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now time.Duration) Verdict {
-	r, v := s.pick(p, now)
+	svc, mark, v := s.service(f, p)
+	var n newConn
+	if v == Forward {
+		n, v = s.pick(p, svc, now)
+	}
+	if v == Forward && svc.flags&ipvs.FlagOnePacket != 0 && p.Proto == protoUDP {
+		return s.onePacket(f, p, svc, n, mark, now)
+	}
+	var r conntrack.Ref
+	if v == Forward {
+		r, v = s.connect(p, svc, n, mark, now)
+	}
 	// In a full table the new connection may have got the old one's place.
 	if old != 0 && old != r && s.table.At(old).NControl == 0 {
 		s.table.Remove(old)
 	}
-	switch {
-	case r != 0:
-		return s.forwardIn(f, p, r, now)
-	case v == PassHost:
+	switch v {
+	case Forward:
+		return s.forwardIn(f, p, s.table.At(r), r, now)
+	case PassHost:
 		return s.accept(f, p, now)
-	case v == AnswerNoDestination:
+	case AnswerNoDestination:
 		return s.refuse(f, p, now)
 	}
 	return v
 }
 
-// pick returns the new connection, or 0 and why not: PassHost when the packet is
-// not IPVS's business, AnswerNoDestination when no server may take it.
-func (s *Shard) pick(p *rewrite.Packet, now time.Duration) (conntrack.Ref, Verdict) {
+// service returns the service whose scheduler is to be asked about a packet and
+// the packet's mark, or why there is none: PassHost when the packet is not
+// IPVS's business.
+func (s *Shard) service(f *Frame, p *rewrite.Packet) (*serviceView, uint32, Verdict) {
 	if p.Proto == protoTCP && !s.opens(p.TCPFlags) {
-		return 0, PassHost
+		return nil, 0, PassHost
 	}
-	svc := s.view.find(p.Proto, p.Dst, p.DstPort)
-	if svc == nil || p.SrcPort == ftpDataPort {
-		return 0, PassHost
+	mark := s.view.marks.of(p, s.dir.cfg.Links[f.Link].Name)
+	svc := s.view.find(mark, p.Proto, p.Dst, p.DstPort)
+	switch {
+	case svc == nil:
+		return nil, 0, PassHost
+	case s.dir.defence.drops(s.view.settings.dropRate):
+		return nil, 0, DropDefence
+	case p.SrcPort == ftpDataPort:
+		return nil, 0, PassHost
 	}
-	s.flow = sched.Flow{
-		CIP: fromAddr4(p.Src), VIP: fromAddr4(p.Dst), CPort: p.SrcPort, VPort: p.DstPort,
-		Proto: ipvs.Protocol(p.Proto),
+	if !svc.key.IsMark() {
+		mark = 0
 	}
-	server := svc.schedule(&s.flow, now)
-	if server == nil {
-		return 0, AnswerNoDestination
-	}
-	return s.newConn(p, svc, server, now)
+	return svc, mark, Forward
 }
 
 // opens reports whether a TCP packet without a connection may start one.
@@ -121,59 +134,130 @@ func (s *Shard) opens(flags uint8) bool {
 	return flags&conntrack.FlagSYN != 0 || s.view.settings.sloppyTCP != 0
 }
 
-// newConn enters a connection to server into the table and into the counts.
-func (s *Shard) newConn(p *rewrite.Packet, svc *service, server *ipvs.RealServer, now time.Duration) (conntrack.Ref, Verdict) {
+// newConn is what is decided about a connection before it is made.
+type newConn struct {
+	server   *ipvs.RealServer
+	port     uint16        // RPort
+	template conntrack.Ref // that it will be under, 0 for none
+}
+
+// pick decides which server a new connection gets: that of its client's
+// template, or the scheduler's choice. The verdict is Forward, or says why there
+// is none (semantics 5.4, 5.5, 6.1).
+func (s *Shard) pick(p *rewrite.Packet, svc *serviceView, now time.Duration) (n newConn, v Verdict) {
+	ownPort := svc.key.IsMark() || svc.port == p.DstPort
+	mapPort := ownPort
+	switch {
+	case svc.flags&ipvs.FlagPersistent != 0:
+		n.template, n.server = s.dir.templates.adopt(s, p, svc, now)
+		if n.server != nil && n.template == 0 {
+			return n, DropTableFull
+		}
+		// The port of a mark's service is 0, which no packet has.
+		mapPort = svc.port == p.DstPort
+	case ownPort:
+		n.server = s.schedulePick(p, svc, now)
+	}
+	if n.server == nil {
+		if svc.port == ftpPort && p.DstPort != ftpPort {
+			return n, PassHost
+		}
+		return n, AnswerNoDestination
+	}
+	if n.port = s.view.servers[n.server.ID].port; n.port == 0 || !mapPort {
+		n.port = p.DstPort
+	}
+	return n, Forward
+}
+
+// schedulePick asks the scheduler of a service.
+func (s *Shard) schedulePick(p *rewrite.Packet, svc *serviceView, now time.Duration) *ipvs.RealServer {
+	s.flow = sched.Flow{
+		CIP: fromAddr4(p.Src), VIP: fromAddr4(p.Dst), CPort: p.SrcPort, VPort: p.DstPort,
+		Proto: ipvs.Protocol(p.Proto),
+	}
+	return svc.schedule(&s.flow, now)
+}
+
+// connect enters a new connection into the table and into the counts.
+func (s *Shard) connect(p *rewrite.Packet, svc *serviceView, n newConn, mark uint32, now time.Duration) (conntrack.Ref, Verdict) {
 	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
 	r := s.table.Insert(&key, now)
+	if r == 0 && s.table.Evict() {
+		r = s.table.Insert(&key, now)
+	}
 	if r == 0 {
-		if !s.table.Evict() {
-			return 0, DropTableFull
+		if n.template != 0 {
+			s.dir.templates.release(n.template, false)
 		}
-		if r = s.table.Insert(&key, now); r == 0 {
-			return 0, DropTableFull
-		}
+		return 0, DropTableFull
 	}
-	srv := &s.view.servers[server.ID]
-	c := s.table.At(r)
-	c.Dest, c.RIP, c.RPort = server.ID, srv.addr, srv.port
-	if c.RPort == 0 {
-		c.RPort = p.DstPort
-	}
-	c.Flags = conntrack.Inactive | conntrack.Flags(srv.method)
+	s.bind(s.table.At(r), svc, n, mark)
+	return r, Forward
+}
+
+// bind binds a connection to its server and counts it.
+func (s *Shard) bind(c *conntrack.Conn4, svc *serviceView, n newConn, mark uint32) {
+	srv := &s.view.servers[n.server.ID]
+	c.Dest, c.RIP, c.RPort = n.server.ID, srv.addr, n.port
+	c.Template, c.Mark = n.template, mark
+	c.Flags |= conntrack.Inactive | conntrack.Flags(srv.method)
 	if srv.method != ipvs.Masq {
 		c.Flags |= conntrack.NoOutput
 	}
-	server.BindInactive()
-	s.counts.servers[server.ID].Conns++
+	n.server.BindInactive()
+	s.counts.servers[n.server.ID].Conns++
 	s.counts.services[svc.id].Conns++
-	return r, Forward
+}
+
+// onePacket forwards a datagram of a one-packet service by a connection that
+// lives for this datagram only and that no reply finds (semantics 6.4).
+func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newConn, mark uint32, now time.Duration) Verdict {
+	c := &s.passing
+	*c = conntrack.Conn4{
+		CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto,
+		Flags: conntrack.OnePacket,
+	}
+	s.bind(c, svc, n, mark)
+	v := s.forwardIn(f, p, c, 0, now)
+	s.died(c)
+	return v
 }
 
 // died gives back what an ended connection was counted in. It is the table's
 // callback.
 func (s *Shard) died(c *conntrack.Conn4) {
 	srv := s.dir.view.Load().servers[c.Dest]
-	switch {
-	case c.Is(conntrack.Template):
-		srv.UnbindTemplate()
-	case c.Is(conntrack.Inactive):
+	if c.Is(conntrack.Inactive) {
 		srv.UnbindInactive()
-	default:
+	} else {
 		srv.UnbindActive()
+	}
+	if c.Template != 0 {
+		s.dir.templates.release(c.Template, s.sweeping)
 	}
 }
 
-// step moves a connection by one packet and re-arms its timer.
+// step moves a connection by one packet and re-arms its timer. r is 0 for one
+// that is in no table.
 func (s *Shard) step(c *conntrack.Conn4, r conntrack.Ref, srv *serverView, dir conntrack.Direction, p *rewrite.Packet, now time.Duration) {
+	through := dir == conntrack.Out
 	if p.Proto == protoTCP {
-		switch c.StepTCP(dir, p.TCPFlags, s.view.settings.secureTCP == 3, &s.view.timeouts) {
+		switch c.StepTCP(dir, p.TCPFlags, s.view.settings.secure, &s.view.timeouts) {
 		case conntrack.Activated:
 			srv.Activate()
 		case conntrack.Deactivated:
 			srv.Deactivate()
 		}
+		through = c.State == conntrack.TCPEstablished
 	} else {
 		c.StepUDP(dir, &s.view.timeouts)
 	}
-	s.table.Arm(r, c, now)
+	if c.Template != 0 && through && !c.Is(conntrack.Assured) {
+		c.Flags |= conntrack.Assured
+		s.dir.templates.assure(c.Template)
+	}
+	if r != 0 {
+		s.table.Arm(r, c, now)
+	}
 }

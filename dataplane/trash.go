@@ -1,6 +1,10 @@
 package dataplane
 
-import "time"
+import (
+	"time"
+
+	"natlb/sched"
+)
 
 const (
 	// trashEvery is how often the trash is looked through, and trashGrace how
@@ -9,11 +13,12 @@ const (
 	trashGrace = 120 * time.Second
 )
 
-// Housekeep frees deleted servers that nothing refers to any more. The owner of
-// the clock calls it about once a second.
+// Housekeep frees deleted servers that nothing refers to any more, and lets
+// schedulers forget. The owner of the clock calls it about once a second.
 func (d *Director) Housekeep(now time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.expireMappings(now)
 	if now < d.trashNext || len(d.trash) == 0 {
 		return
 	}
@@ -37,5 +42,16 @@ func (d *Director) Housekeep(now time.Duration) {
 	}
 	if freed {
 		d.publish()
+	}
+}
+
+// expireMappings runs the housekeeping of schedulers that keep a cache.
+func (d *Director) expireMappings(now time.Duration) {
+	for _, s := range d.services {
+		if e, ok := s.sched.(sched.Expirer); ok {
+			s.mu.Lock()
+			e.Expire(now)
+			s.mu.Unlock()
+		}
 	}
 }

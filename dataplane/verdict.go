@@ -23,6 +23,7 @@ const (
 	AnswerTimeExceeded    // TTL used up
 	AnswerTooBig          // does not fit the way on and must not be cut
 	AnswerUnreachable     // no way to the real server
+	AnswerUnsolicited     // sysctl nat_icmp_send: a real server's packet outside of connections
 
 	PassHost      // addressed to the host itself
 	PassOther     // not for a service and not from a real server
@@ -42,6 +43,7 @@ const (
 	DropLimited           // an ICMP answer was due and over the rate limit
 	DropNoDestination     // no real server, and no answer is owed
 	DropTableFull         // connection table at its cap
+	DropDefence           // sysctl drop_packet: one of so many new connections
 	DropMethod            // forwarding method that this version cannot do
 	DropLocalServer       // the real server is the director itself
 	DropNoRoute           // no route, and no answer is owed
@@ -64,14 +66,14 @@ var verdictNames = [NumVerdicts]string{
 	AnswerARP: "answer-arp", AnswerEcho: "answer-echo", AnswerReset: "answer-reset",
 	AnswerPortUnreachable: "answer-port-unreachable", AnswerProtocol: "answer-protocol-unreachable",
 	AnswerNoDestination: "answer-no-destination", AnswerTimeExceeded: "answer-time-exceeded",
-	AnswerTooBig: "answer-too-big", AnswerUnreachable: "answer-host-unreachable",
+	AnswerTooBig: "answer-too-big", AnswerUnreachable: "answer-host-unreachable", AnswerUnsolicited: "answer-unsolicited",
 	PassHost: "pass-host", PassOther: "pass-other", PassEtherType: "pass-ethertype",
 	PassVLAN: "pass-vlan", PassOtherHost: "pass-other-host",
 	HeldFragment: "held-fragment", HeldNeighbour: "held-neighbour",
 	DropTruncated: "drop-truncated", DropHeader: "drop-header", DropHeaderChecksum: "drop-header-checksum",
 	DropTransport: "drop-transport-header", DropOffload: "drop-offload",
 	DropServerGone: "drop-server-gone", DropLimited: "drop-answer-limited",
-	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropMethod: "drop-forwarding-method",
+	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropDefence: "drop-defence", DropMethod: "drop-forwarding-method",
 	DropLocalServer: "drop-local-server", DropNoRoute: "drop-no-route", DropTTL: "drop-ttl", DropTooBig: "drop-too-big",
 	DropICMPChecksum: "drop-icmp-checksum", DropNeighbourFailed: "drop-neighbour-failed",
 	DropNeighbourFull: "drop-neighbour-full", DropFragmentOverlap: "drop-fragment-overlap",

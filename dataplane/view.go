@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -28,6 +29,15 @@ func (s *service) schedule(f *sched.Flow, now time.Duration) *ipvs.RealServer {
 	return s.sched.Schedule(f, now)
 }
 
+// serviceView is what packets need to know of a service.
+type serviceView struct {
+	*service
+	flags    ipvs.ServiceFlags
+	port     uint16        // VPort; 0 for a firewall-mark service
+	wildcard uint32        // bits of a client's address that do not matter
+	timeout  time.Duration // of new templates
+}
+
 // serverView is what packets need to know of a real server, by its ID.
 type serverView struct {
 	*ipvs.RealServer
@@ -35,6 +45,7 @@ type serverView struct {
 	addr    uint32 // RIP, host byte order
 	port    uint16 // RPort; 0 keeps the packet's port
 	method  ipvs.ForwardMethod
+	proto   uint8 // of its service; 0 for a firewall-mark service
 }
 
 // endpoint is the key of the service map: protocol, address and port packed
@@ -48,7 +59,13 @@ func endpointOf(proto uint8, addr uint32, port uint16) endpoint {
 // view is one immutable picture of configuration and host. Shards load it once
 // per batch.
 type view struct {
-	services map[endpoint]*service
+	services []serviceView
+	byAddr   map[endpoint]int // index into services
+	byMark   map[uint32]int
+	ftp      bool         // there is a TCP service on port 21
+	catchAll bool         // there is a service on port 0
+	marks    *marks       // nil without firewall-mark services
+	markVIPs []netip.Addr // addresses that rules give marks to
 	servers  []serverView // by server ID; a free ID has no RealServer
 	nservice int          // slots of service counters
 	roles    roleTable
@@ -57,7 +74,33 @@ type view struct {
 	settings settings
 }
 
-// find returns the service of a packet to addr:port, or nil.
-func (v *view) find(proto uint8, addr uint32, port uint16) *service {
-	return v.services[endpointOf(proto, addr, port)]
+const (
+	ftpPort     = 21
+	ftpDataPort = 20 // as a client's port it is never scheduled (semantics 5.4)
+	userPorts   = 1024
+)
+
+// find returns the service of a packet with that mark to addr:port, or nil: by
+// mark first, then exactly, then as data of an FTP service, then the service
+// for all ports (semantics 5.4, ip_vs_service_find).
+func (v *view) find(mark uint32, proto uint8, addr uint32, port uint16) *serviceView {
+	if mark != 0 {
+		if i, ok := v.byMark[mark]; ok {
+			return &v.services[i]
+		}
+	}
+	if i, ok := v.byAddr[endpointOf(proto, addr, port)]; ok {
+		return &v.services[i]
+	}
+	if v.ftp && proto == protoTCP && (port == ftpDataPort || port >= userPorts) {
+		if i, ok := v.byAddr[endpointOf(proto, addr, ftpPort)]; ok {
+			return &v.services[i]
+		}
+	}
+	if v.catchAll {
+		if i, ok := v.byAddr[endpointOf(proto, addr, 0)]; ok {
+			return &v.services[i]
+		}
+	}
+	return nil
 }

@@ -18,12 +18,13 @@ const (
 	ZeroStats     // of one service (Service.Key set) or of everything
 	SetTimeouts
 	SetSysctl
+	ChangeMarks
 )
 
 // String returns a short name for logs.
 func (k ChangeKind) String() string {
 	names := [...]string{"", "add-service", "edit-service", "delete-service", "add-server",
-		"edit-server", "delete-server", "flush", "zero", "set", "sysctl"}
+		"edit-server", "delete-server", "flush", "zero", "set", "sysctl", "mark"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -39,6 +40,7 @@ type Change struct {
 	Timeouts    Timeouts    // SetTimeouts
 	Name        string      // SetSysctl: the name without "net.ipv4.vs."
 	Value       string      // SetSysctl: the value as written
+	Words       []string    // ChangeMarks: a command line of natlb mark that changes the rules
 }
 
 // ChangeError says which change of a transaction was refused, and why.

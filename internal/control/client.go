@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -93,6 +94,13 @@ func (c *Client) Sysctls(ctx context.Context) ([]Sysctl, error) {
 	var reply sysctlsReply
 	err := c.get(ctx, "/v1/sysctls", &reply)
 	return reply.Sysctls, err
+}
+
+// Marks answers a command line of natlb mark that only asks.
+func (c *Client) Marks(ctx context.Context, words []string) (string, error) {
+	var reply marksReply
+	err := c.get(ctx, "/v1/marks?"+url.Values{"word": words}.Encode(), &reply)
+	return reply.Text, err
 }
 
 // Status says who answers on the socket.

@@ -31,6 +31,10 @@ type Director interface {
 
 	// Sysctls returns the director's settings, always in the same order.
 	Sysctls() []Sysctl
+
+	// Marks answers a command line of natlb mark that only asks (-L, -S, -C)
+	// with the text to print. The error wraps ipvs.ErrInvalid.
+	Marks(words []string) (string, error)
 }
 
 // Counter is one verdict counter.

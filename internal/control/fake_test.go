@@ -3,10 +3,12 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,6 +64,13 @@ func (f *fakeDirector) TableSize() int { return 4096 }
 func (f *fakeDirector) Counters() []Counter {
 	return []Counter{{"forwarded", 1 << 60}, {"dropped", 0}}
 }
+func (f *fakeDirector) Marks(words []string) (string, error) {
+	if len(words) == 0 {
+		return "", fmt.Errorf("%w: nothing asked", ipvs.ErrInvalid)
+	}
+	return strings.Join(words, "|"), nil
+}
+
 func (f *fakeDirector) Sysctls() []Sysctl {
 	return []Sysctl{{"conn_tab_bits", "12", "12", "size of the table"}}
 }

@@ -95,6 +95,7 @@ func (s *Server) routes() http.Handler {
 	get("/v1/counters", func() any { return countersReply{s.header(), s.director.Counters()} })
 	get("/v1/sysctls", func() any { return sysctlsReply{s.header(), s.director.Sysctls()} })
 	get("/v1/status", s.status)
+	mux.HandleFunc("GET /v1/marks", s.serveMarks)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, http.StatusNotFound, failure{header: s.header(), Code: codeBadRequest,
 			Message: fmt.Sprintf("%s %s: no such request", r.Method, r.URL.Path)})
@@ -201,4 +202,13 @@ func (s *Server) reply(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	// An error is a client that went away: there is nobody to tell.
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+func (s *Server) serveMarks(w http.ResponseWriter, r *http.Request) {
+	text, err := s.director.Marks(r.URL.Query()["word"])
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
+	s.reply(w, http.StatusOK, marksReply{s.header(), text})
 }

@@ -96,6 +96,12 @@ func TestReads(t *testing.T) {
 	if got, err := client.Counters(ctx); err != nil || !cmp.Equal(got, d.Counters()) {
 		t.Errorf("Counters = %v, %v, want %v", got, err, d.Counters())
 	}
+	if got, err := client.Marks(ctx, []string{"-S", "a b&c"}); err != nil || got != "-S|a b&c" {
+		t.Errorf("Marks(-S, a b&c) = %q, %v, want the words back", got, err)
+	}
+	if _, err := client.Marks(ctx, nil); !errors.Is(err, ipvs.ErrInvalid) {
+		t.Errorf("Marks() = %v, want %v", err, ipvs.ErrInvalid)
+	}
 	if got, err := client.Sysctls(ctx); err != nil || !cmp.Equal(got, d.Sysctls()) {
 		t.Errorf("Sysctls = %v, %v, want %v", got, err, d.Sysctls())
 	}

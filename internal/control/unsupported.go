@@ -12,13 +12,10 @@ var unsupported = []struct {
 	what string
 	asks func(c *ipvs.Change) bool
 }{
-	{"persistence (-p)", func(c *ipvs.Change) bool { return c.Service.Persistent() }},
 	{"persistence engines (--pe)", func(c *ipvs.Change) bool { return c.Service.Engine != "" }},
-	{"one-packet scheduling (-o)", func(c *ipvs.Change) bool { return c.Service.OnePacket() }},
-	{"firewall marks (-f)", func(c *ipvs.Change) bool { return c.Service.Key.IsMark() }},
 	{"SCTP (--sctp-service)", func(c *ipvs.Change) bool { return c.Service.Key.Proto == ipvs.SCTP }},
 	{"IPv6", func(c *ipvs.Change) bool {
-		return c.Service.Key.VIP.Addr().Is6() || c.Destination.Addr.Addr().Is6()
+		return c.Service.Key.Is6() || c.Destination.Addr.Addr().Is6()
 	}},
 }
 

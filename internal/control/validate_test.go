@@ -90,13 +90,14 @@ func TestCheck(t *testing.T) {
 		{"delete nothing", ipvs.Change{Kind: ipvs.DeleteService}, ipvs.ErrInvalid},
 		{"delete a server without address", ipvs.Change{Kind: ipvs.DeleteDestination, Service: webService}, ipvs.ErrInvalid},
 
-		{"persistence", persist(1), ipvs.ErrUnsupported},
+		{"persistence", persist(1), nil},
 		{"persistence engine", service(func(s *ipvs.Service) { s.Engine = "sip" }), ipvs.ErrUnsupported},
-		{"one-packet", service(func(s *ipvs.Service) { s.Key.Proto, s.Flags = ipvs.UDP, ipvs.FlagOnePacket }), ipvs.ErrUnsupported},
+		{"one-packet", service(func(s *ipvs.Service) { s.Key.Proto, s.Flags = ipvs.UDP, ipvs.FlagOnePacket }), nil},
 		{"SCTP", service(func(s *ipvs.Service) { s.Key.Proto = ipvs.SCTP }), ipvs.ErrUnsupported},
 		{"IPv6 service", vip("[2001:db8::1]:80"), ipvs.ErrUnsupported},
 		{"IPv6 server", server(func(d *ipvs.Destination) { d.Method, d.Addr = ipvs.Tunnel, addr("[fd00::1]:80") }), ipvs.ErrUnsupported},
-		{"firewall mark", service(func(s *ipvs.Service) { s.Key = mark }), ipvs.ErrUnsupported},
+		{"firewall mark", service(func(s *ipvs.Service) { s.Key = mark }), nil},
+		{"firewall mark of IPv6", service(func(s *ipvs.Service) { s.Key = mark; s.Key.V6 = true }), ipvs.ErrUnsupported},
 		{"deleting a mark is the director's answer", ipvs.Change{Kind: ipvs.DeleteService, Service: ipvs.Service{Key: mark}}, nil},
 	} {
 		if err := Check(&c.change); !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {

@@ -49,6 +49,11 @@ type countersReply struct {
 	Counters []Counter `json:"counters"`
 }
 
+type marksReply struct {
+	header
+	Text string `json:"text"`
+}
+
 type sysctlsReply struct {
 	header
 	Sysctls []Sysctl `json:"sysctls"`
@@ -67,6 +72,7 @@ type wireChange struct {
 	Timeouts    *ipvs.Timeouts   `json:"timeouts,omitempty"`
 	Name        string           `json:"name,omitempty"`
 	Value       string           `json:"value,omitempty"`
+	Words       []string         `json:"words,omitempty"` // mark: a command line of natlb mark
 }
 
 type wireService struct {
@@ -136,7 +142,7 @@ type streamLine struct {
 }
 
 func wireChangeOf(c *ipvs.Change) wireChange {
-	w := wireChange{Op: c.Kind.String(), Name: c.Name, Value: c.Value}
+	w := wireChange{Op: c.Kind.String(), Name: c.Name, Value: c.Value, Words: c.Words}
 	switch c.Kind {
 	case ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination:
 		d := wireDestinationOf(&c.Destination)
@@ -160,7 +166,7 @@ func (w *wireChange) change() (c ipvs.Change, err error) {
 	if c.Kind, err = kinds.value(w.Op); err != nil {
 		return c, err
 	}
-	c.Name, c.Value = w.Name, w.Value
+	c.Name, c.Value, c.Words = w.Name, w.Value, w.Words
 	if w.Service != nil {
 		if c.Service, err = w.Service.service(); err != nil {
 			return c, err

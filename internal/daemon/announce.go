@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"natlb/ipvs"
 )
 
 // announceAt is when a VIP is announced after it has appeared: more than once,
@@ -37,16 +35,27 @@ func (a *announcer) stop() {
 	a.stopped = true
 }
 
-// announce tells the VIP side about VIPs that after has and before had not.
-func (d *daemon) announce(before, after []ipvs.ServiceStatus) {
-	known := map[netip.Addr]bool{}
-	for _, s := range before {
-		known[s.Key.VIP.Addr()] = true
+// vips returns the addresses that clients know: those of services, and those
+// that firewall marks lead to.
+func (d *daemon) vips() map[netip.Addr]bool {
+	vips := map[netip.Addr]bool{}
+	for _, s := range d.director.Services() {
+		if vip := s.Key.VIP.Addr(); vip.Is4() {
+			vips[vip] = true
+		}
 	}
+	for _, vip := range d.director.MarkVIPs() {
+		vips[vip] = true
+	}
+	return vips
+}
+
+// announce tells the VIP side about VIPs that there are now and that were not
+// known.
+func (d *daemon) announce(known map[netip.Addr]bool) {
 	var fresh []uint32
-	for _, s := range after {
-		if vip := s.Key.VIP.Addr(); vip.Is4() && !known[vip] {
-			known[vip] = true
+	for vip := range d.vips() {
+		if !known[vip] {
 			fresh = append(fresh, number4(vip))
 		}
 	}

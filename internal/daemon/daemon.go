@@ -106,7 +106,7 @@ func (d *daemon) open() (err error) {
 	if d.guard, err = newGuard(d.cfg.Guard, links, d.cfg.Log); err != nil {
 		return err
 	}
-	if err := d.guard.keep(nil, d.picture); err != nil {
+	if err := d.guard.keep(nil, nil, d.picture); err != nil {
 		return err
 	}
 	d.worker, err = dataplane.NewWorker(d.director, 0, ports, d.now, d.resolve)
@@ -164,14 +164,14 @@ func (d *daemon) follow(ctx context.Context) error {
 		before := d.picture
 		d.picture = newPicture(d.host.View(), d.cfg.links())
 		d.director.SetHost(d.picture)
-		if err := d.guard.keep(d.director.Services(), d.picture); err != nil {
+		if err := d.guard.keep(d.director.Services(), d.director.MarkVIPs(), d.picture); err != nil {
 			if d.faults.allow(err.Error()) {
 				d.cfg.Log.Error("the host's kernel interferes", "err", err)
 			}
 		}
 		d.links.follow(d.picture)
 		if appeared(before, d.picture) {
-			d.announce(nil, d.director.Services())
+			d.announce(nil)
 		}
 		d.mu.Unlock()
 		d.worker.Wake()
@@ -180,17 +180,19 @@ func (d *daemon) follow(ctx context.Context) error {
 
 // keepTime runs what happens by the clock and not by packets.
 func (d *daemon) keepTime(ctx context.Context) error {
-	const estimate = 2 * time.Second // semantics section 7
-	tick := time.NewTicker(estimate)
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	for {
+	for seconds := 1; ; seconds++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			d.director.Estimate()
-			d.director.Housekeep(d.now())
 		}
+		if seconds%2 == 0 { // semantics section 7
+			d.director.Estimate()
+		}
+		d.director.Housekeep(d.now())
+		d.director.Defend(freePages(), d.now())
 	}
 }
 

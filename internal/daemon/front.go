@@ -20,17 +20,18 @@ var _ control.Director = front{}
 func (f front) Apply(changes []ipvs.Change) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	before := f.Director.Services()
-	if err := f.d.guard.keep(append(planned(changes), before...), f.d.picture); err != nil {
+	known := f.d.vips()
+	cover := append(planned(changes), f.Director.Services()...)
+	if err := f.d.guard.keep(cover, f.Director.MarkVIPs(), f.d.picture); err != nil {
 		return err
 	}
 	err := f.Director.Apply(changes)
-	after := f.Director.Services()
-	if guardErr := f.d.guard.keep(after, f.d.picture); guardErr != nil {
+	if guardErr := f.d.guard.keep(f.Director.Services(), f.Director.MarkVIPs(), f.d.picture); guardErr != nil {
 		f.d.cfg.Log.Error("guard", "err", guardErr)
 	}
 	if err == nil {
-		f.d.announce(before, after)
+		f.d.announce(known)
+		f.d.worker.Wake()
 	}
 	return err
 }

@@ -37,8 +37,11 @@ func newGuard(mode GuardMode, links []dataplane.Link, log *slog.Logger) (*guard,
 
 // keep makes the guard fit the services and the host. It fails when the host
 // would interfere and nothing can be done about it.
-func (g *guard) keep(services []ipvs.ServiceStatus, p *picture) error {
+func (g *guard) keep(services []ipvs.ServiceStatus, marked []netip.Addr, p *picture) error {
 	rules, why := g.rules(services, p)
+	if local := addMarked(&rules, marked, p); local.IsValid() {
+		why = fmt.Sprintf("the VIP %v is an address of this host", local)
+	}
 	switch {
 	case why == "" && g.mode != GuardNone && g.works == nil:
 		return g.nft.Remove()
@@ -75,7 +78,9 @@ func (g *guard) rules(services []ipvs.ServiceStatus, p *picture) (r hostnet.Guar
 	owned, servers := map[netip.Addr]bool{}, map[netip.Addr]bool{}
 	for _, s := range services {
 		vip := s.Key.VIP
-		if p.view.IsLocal(vip.Addr()) {
+		if s.Key.IsMark() {
+			// its VIPs come from the rules of natlb mark
+		} else if p.view.IsLocal(vip.Addr()) {
 			r.Services = append(r.Services, hostnet.GuardService{Proto: s.Key.Proto, VIP: vip})
 			why = fmt.Sprintf("the VIP %v is an address of this host", vip.Addr())
 		} else if forwards && !owned[vip.Addr()] {
@@ -90,6 +95,22 @@ func (g *guard) rules(services []ipvs.ServiceStatus, p *picture) (r hostnet.Guar
 		}
 	}
 	return r, why
+}
+
+// addMarked adds the VIPs that firewall marks lead to: all their TCP and UDP. It
+// returns one that is an address of the host, if there is one.
+func addMarked(r *hostnet.GuardRules, marked []netip.Addr, p *picture) (local netip.Addr) {
+	for _, vip := range marked {
+		if !p.view.IsLocal(vip) {
+			r.OwnedVIPs = append(r.OwnedVIPs, vip)
+			continue
+		}
+		local = vip
+		for _, proto := range []ipvs.Protocol{ipvs.TCP, ipvs.UDP} {
+			r.Services = append(r.Services, hostnet.GuardService{Proto: proto, VIP: netip.AddrPortFrom(vip, 0)})
+		}
+	}
+	return local
 }
 
 // remove takes away everything that the guard has installed.

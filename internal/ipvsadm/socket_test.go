@@ -32,6 +32,8 @@ func (d director) TableSize() int              { return 4096 }
 func (d director) Counters() []control.Counter { return nil }
 func (d director) Sysctls() []control.Sysctl   { return nil }
 
+func (d director) Marks([]string) (string, error) { return "", nil }
+
 // TestOverTheSocket types command lines against a real server: the words that
 // cross the wire are still ipvsadm's, and what natlb lacks is refused in one
 // line.
@@ -67,9 +69,10 @@ func TestOverTheSocket(t *testing.T) {
 		{"-a -t 192.0.2.1:80 -r 10.0.0.5 -m -y 1", 255, "Numerical result out of range"},
 		{"-d -t 192.0.2.9:80 -r 10.0.0.5", 255, "Service not defined"},
 		{"-d -t 192.0.2.1:80 -r 10.0.0.5", 255, "No such destination"},
-		{"-A -t 192.0.2.3:80 -p", 255, "persistence (-p): not supported by this version of natlb"},
-		{"-A -u 192.0.2.3:80 -o", 255, "one-packet scheduling (-o): not supported by this version of natlb"},
-		{"-A -f 1", 255, "firewall marks (-f): not supported by this version of natlb"},
+		{"-A -t 192.0.2.3:80 -p", 0, ""},
+		{"-A -u 192.0.2.3:80 -o", 0, ""},
+		{"-A -f 1", 0, ""},
+		{"-A -f 1 -6", 255, "IPv6: not supported by this version of natlb"},
 		{"-A -t 192.0.2.3:80 --pe sip", 255, "persistence engines (--pe): not supported by this version of natlb"},
 		{"-A --sctp-service 192.0.2.3:80", 255, "SCTP (--sctp-service): not supported by this version of natlb"},
 		{"-A -t [2001:db8::1]:80", 255, "IPv6: not supported by this version of natlb"},

@@ -155,5 +155,19 @@ func (p *player) sysctl(s step) result {
 	return result{"ok": 1}
 }
 
-// mark would set a firewall mark by destination.
-func (p *player) mark(step) result { return result{"error": "the director has no classifier"} }
+// mark sets a firewall mark by destination.
+func (p *player) mark(s step) result {
+	words := []string{"-A", "PREROUTING", "-d", s.text("dst", "")}
+	if proto := s.text("proto", ""); proto != "" {
+		words = append(words, "-p", proto)
+	}
+	if s.has("dport") {
+		words = append(words, "--dport", strconv.Itoa(int(s.number("dport", 0))))
+	}
+	words = append(words, "-j", "MARK", "--set-mark", strconv.Itoa(int(s.number("mark", 0))))
+	err := p.net.director.Apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: words}})
+	if err != nil {
+		return result{"error": err.Error()}
+	}
+	return result{"ok": 1}
+}

@@ -96,6 +96,7 @@ func (n *network) tick() {
 		fallthrough
 	case time.Second:
 		n.director.Housekeep(n.now)
+		n.director.Defend(1<<30, n.now)
 	}
 	n.after(idleTick, n.tick)
 }

@@ -22,7 +22,7 @@ import (
 // recorded director, and why one cannot be replayed yet.
 var goldens = map[string]string{
 	"o-cap-icmp":        "",
-	"o-cap-persist-fwm": "later: firewall marks (-f) with persistence (-p)",
+	"o-cap-persist-fwm": "",
 	"o-cap-tcp":         "",
 	"o-cap-tcp-opts":    "",
 	"o-cap-udp":         "",

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"natlb/internal/classify"
+	"natlb/internal/control"
+	"natlb/ipvs"
+)
+
+// markCommand is the iptables-shaped face of natlb's own firewall marks.
+func markCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "mark -A PREROUTING ... -j MARK --set-mark N",
+		Short:              "give packets firewall marks, in the words of iptables -t mangle",
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") {
+				return cmd.Help()
+			}
+			socket, args := takeSocket(args)
+			c, err := classify.Parse(args)
+			if err != nil {
+				return err
+			}
+			client := control.Dial(control.SocketPath(socket))
+			defer client.Close()
+			if c.Changes() {
+				return client.Apply(cmd.Context(), []ipvs.Change{{Kind: ipvs.ChangeMarks, Words: args}})
+			}
+			text, err := client.Marks(cmd.Context(), args)
+			fmt.Fprint(os.Stdout, text)
+			return err
+		},
+	}
+}

@@ -1,0 +1,67 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+
+	"natlb/internal/classify"
+	"natlb/ipvs"
+	"natlb/rewrite"
+)
+
+// marks gives packets the firewall marks by which services of the kind -f are
+// found. The host's own netfilter marks are invisible to a packet socket.
+type marks struct{ program *classify.Program }
+
+// of returns the mark of a packet that came in by link, 0 for none.
+func (m *marks) of(p *rewrite.Packet, link string) uint32 {
+	if m == nil {
+		return 0
+	}
+	return m.program.Mark(&classify.Packet{
+		Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Proto: p.Proto, Link: link,
+	})
+}
+
+// singleAddrs returns the prefixes that are one IPv4 address. A rule for one
+// destination says that it is a VIP; rules for whole networks, or without a
+// destination, name none.
+func singleAddrs(prefixes []netip.Prefix) (addrs []netip.Addr) {
+	for _, p := range prefixes {
+		if p.IsSingleIP() && p.Addr().Is4() {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	return addrs
+}
+
+// MarkVIPs returns the VIPs that firewall marks lead to: the single addresses
+// that the rules of natlb mark give marks to. The slice must not be changed.
+func (d *Director) MarkVIPs() []netip.Addr { return d.view.Load().markVIPs }
+
+// markRules returns the rules after one command of natlb mark.
+func markRules(rules classify.Ruleset, words []string) (classify.Ruleset, error) {
+	c, err := classify.Parse(words)
+	if err != nil {
+		return rules, fmt.Errorf("%w: %w", ipvs.ErrInvalid, err)
+	}
+	if rules, err = rules.Apply(c); err != nil {
+		return rules, fmt.Errorf("%w: %w", ipvs.ErrInvalid, err)
+	}
+	return rules, nil
+}
+
+// Marks answers a command of natlb mark that only asks (-L, -S, -C) with its
+// text.
+func (d *Director) Marks(words []string) (string, error) {
+	c, err := classify.Parse(words)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ipvs.ErrInvalid, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, err := d.marks.Apply(c); err != nil {
+		return "", fmt.Errorf("%w: %w", ipvs.ErrInvalid, err)
+	}
+	return d.marks.Text(c), nil
+}

@@ -1,0 +1,28 @@
+package dataplane
+
+import "natlb/conntrack"
+
+// sweepBudget bounds the entries that one batch looks at in a sweep.
+const sweepBudget = 4096
+
+// startSweep makes the shards end the connections of deleted servers, which
+// happens when one is deleted while expire_nodest_conn is on (semantics 5.3).
+// The shards stand still; what a large table has left goes with later batches.
+func (d *Director) startSweep() {
+	for _, s := range d.shards {
+		s.sweep = 1
+		s.sweepGone()
+	}
+}
+
+// sweepGone goes on with a sweep. An entry that controls others is left to live.
+func (s *Shard) sweepGone() {
+	if s.sweep == 0 {
+		return
+	}
+	s.sweeping = true
+	s.sweep = s.table.Sweep(s.sweep, sweepBudget, func(c *conntrack.Conn4) bool {
+		return !s.view.servers[c.Dest].Available()
+	})
+	s.sweeping = false
+}

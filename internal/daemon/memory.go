@@ -1,0 +1,39 @@
+package daemon
+
+import (
+	"bytes"
+	"os"
+	"strconv"
+)
+
+// freePages returns the host's free memory and block buffers in pages of 4 KiB,
+// the measure of IPVS's automatic defences (semantics section 10). Where it
+// cannot be told, memory is taken to be plenty.
+func freePages() int {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return plenty
+	}
+	free, ok := meminfo(b, "MemFree:")
+	if !ok {
+		return plenty
+	}
+	buffers, _ := meminfo(b, "Buffers:")
+	return (free + buffers) / 4
+}
+
+const plenty = 1 << 30
+
+// meminfo returns a field of /proc/meminfo, in KiB.
+func meminfo(b []byte, name string) (int, bool) {
+	_, rest, ok := bytes.Cut(b, []byte(name))
+	if !ok {
+		return 0, false
+	}
+	fields := bytes.Fields(rest[:min(len(rest), 40)])
+	if len(fields) == 0 {
+		return 0, false
+	}
+	n, err := strconv.Atoi(string(fields[0]))
+	return n, err == nil
+}
