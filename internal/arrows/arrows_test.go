@@ -17,7 +17,7 @@ var allowed = map[string][]string{
 	"rewrite":              {},
 	"sched":                {"ipvs"},
 	"conntrack":            {"ipvs"},
-	"dataplane":            {"ipvs", "rewrite", "sched", "conntrack"},
+	"dataplane":            {"ipvs", "rewrite", "sched", "conntrack", "internal/classify"},
 	"internal/classify":    {"ipvs"},
 	"internal/control":     {"ipvs"},
 	"internal/ipvsadm":     {"ipvs", "internal/control"},
