@@ -26,7 +26,7 @@ func runWord(ctx context.Context, args []string) int {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	var exit exitStatus
-	root.AddCommand(runCommand(), demoCommand(&exit), markCommand(), sysctlCommand(), countersCommand(), versionCommand())
+	root.AddCommand(runCommand(), demoCommand(&exit), markCommand(), saveCommand(), sysctlCommand(), countersCommand(), versionCommand())
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "natlb: %v\n", err)

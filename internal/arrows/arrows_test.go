@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"dataplane":            {"ipvs", "rewrite", "sched", "conntrack", "internal/classify"},
 	"internal/classify":    {"ipvs"},
 	"internal/control":     {"ipvs"},
-	"internal/ipvsadm":     {"ipvs", "internal/control"},
+	"internal/ipvsadm":     {"ipvs", "internal/control", "internal/classify"},
 	"internal/hostnet":     {"ipvs"},
 	"internal/lab":         {"internal/hostnet", "ipvs"},
 	"internal/lab/labtest": {"internal/lab", "internal/hostnet", "ipvs"},

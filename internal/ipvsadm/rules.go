@@ -54,7 +54,7 @@ func (r *Rules) Locate(err error) error {
 const rulesTimeout = 30 * time.Second
 
 // ParseRules reads a rules file: what -S writes, with -x and -y too, --set
-// lines, any other command that changes the configuration, blank lines, and
+// lines, natlb's own mark and sysctl lines, any other command that changes the configuration, blank lines, and
 // comments from a word that starts with # to the end of its line. name is the
 // file's, for messages. All faults come back together as [RuleFaults], values
 // and what this version does not support included; then there are no rules.
@@ -72,7 +72,10 @@ func parseRules(ctx context.Context, r io.Reader, name string, lookup Lookup) (*
 	for number := 1; ; number++ {
 		text, end := in.ReadString('\n')
 		if words := uncomment(fields(text)); len(words) > 0 {
-			c, err := p.rule(words)
+			c, native, err := nativeRule(text)
+			if !native {
+				c, err = p.rule(words)
+			}
 			if err != nil {
 				faults = append(faults, RuleFault{name, number, err.Error()})
 			}

@@ -29,6 +29,14 @@ func (s *invocation) saveTable(numeric bool) error {
 }
 
 func saveService(w io.Writer, names *namer, s *ipvs.ServiceStatus) {
+	writeService(w, names, s)
+	for i := range s.Destinations {
+		writeServer(w, names, s, &s.Destinations[i].Destination)
+		fmt.Fprintln(w)
+	}
+}
+
+func writeService(w io.Writer, names *namer, s *ipvs.ServiceStatus) {
 	form := serviceArgs(names, s.Key)
 	fmt.Fprintf(w, "-A %s -s %s", form, s.Scheduler)
 	if s.Persistent() {
@@ -47,10 +55,11 @@ func saveService(w io.Writer, names *namer, s *ipvs.ServiceStatus) {
 		fmt.Fprintf(w, " -b %s", flags)
 	}
 	fmt.Fprintln(w)
-	for i := range s.Destinations {
-		d := &s.Destinations[i].Destination
-		fmt.Fprintf(w, "-a %s -r %s%s\n", form, names.endpoint(d.Addr, s.Key.Proto), serverArgs(d))
-	}
+}
+
+// writeServer writes the line of a server without its end.
+func writeServer(w io.Writer, names *namer, s *ipvs.ServiceStatus, d *ipvs.Destination) {
+	fmt.Fprintf(w, "-a %s -r %s%s", serviceArgs(names, s.Key), names.endpoint(d.Addr, s.Key.Proto), serverArgs(d))
 }
 
 func serviceArgs(names *namer, k ipvs.ServiceKey) string {

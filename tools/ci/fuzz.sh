@@ -5,7 +5,7 @@ time=$1 n=0
 for pkg in $(go list ./...); do
   for f in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
     echo "fuzz $pkg $f"
-    go test -run '^$' -fuzz "^$f\$" -fuzztime "$time" "$pkg"
+    go test -run '^$' -fuzz "^$f\$" -fuzztime "$time" -fuzzminimizetime 10x "$pkg"
     n=$((n + 1))
   done
 done
