@@ -14,10 +14,12 @@ const (
 	MethodMask Flags = 0x0007
 	NoOutput   Flags = 0x0080 // no packet of the server seen or expected: INPUT_ONLY table
 	Inactive   Flags = 0x0100 // counted in the server's inactive connections
-	NoCPort    Flags = 0x0800 // client port not known yet
+	OutSeq     Flags = 0x0200 // sequence numbers of the server are moved: see Helper
+	NoCPort    Flags = 0x0800 // client port not known yet; InsertPortless sets it, SetCPort clears it
 	Template   Flags = 0x1000 // a persistence template, not a connection
 	OnePacket  Flags = 0x2000 // scheduled for this packet only
 	Assured    Flags = 0x4000 // its template has been told that it got through (natlb's own bit)
+	Helped     Flags = 0x8000 // a protocol helper reads along (natlb's own bit)
 )
 
 // Key4 is the identity of an IPv4 connection: the client and the virtual

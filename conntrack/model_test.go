@@ -23,6 +23,7 @@ type modelConn struct {
 	deadline   time.Duration
 	controller *modelConn
 	controls   int
+	helped     uint32 // what is kept beside it
 }
 
 // model is a table as a list, oldest entry first, and everything by walking it.
@@ -66,6 +67,8 @@ func TestTableEqualsModel(t *testing.T) {
 			"state":   m.setState,
 			"expire":  m.expire,
 			"evict":   m.evict,
+			"port":    m.setCPort,
+			"help":    m.help,
 		})
 	})
 }
@@ -94,7 +97,11 @@ func (m *model) pick(t *rapid.T, fits func(*modelConn) bool) *modelConn {
 
 func (m *model) insert(t *rapid.T) {
 	key := drawKey(t)
-	r := m.table.Insert(&key, m.now)
+	insert, portless := m.table.Insert, Flags(0)
+	if key.CPort == 0 && rapid.Bool().Draw(t, "portless") {
+		insert, portless = m.table.InsertPortless, NoCPort
+	}
+	r := insert(&key, m.now)
 	if full := len(m.conns) >= m.max; (r == 0) != full {
 		t.Fatalf("Insert = %d with %d of %d entries", r, len(m.conns), m.max)
 	}
@@ -105,18 +112,49 @@ func (m *model) insert(t *rapid.T) {
 	c := &modelConn{
 		serial: m.next, ref: r, key: key, deadline: m.now + InitialTimeout,
 		rip: rapid.SampledFrom(modelRIPs).Draw(t, "rip"), rport: 8080,
-		flags: rapid.SampledFrom([]Flags{0, 0, 0, Inactive, 3 | NoOutput, NoCPort}).Draw(t, "flags"),
+		flags: rapid.SampledFrom([]Flags{0, 0, 0, Inactive, 3 | NoOutput, Helped}).Draw(t, "flags"),
 	}
 	if key.CPort == 0 {
-		c.flags = rapid.SampledFrom([]Flags{0, Template, NoCPort}).Draw(t, "flags without port")
+		c.flags = rapid.SampledFrom([]Flags{0, Template}).Draw(t, "flags without port")
+	}
+	if portless != 0 {
+		c.flags = portless
 	}
 	e := m.table.At(r)
+	if e.Flags != portless {
+		t.Fatalf("a new entry has flags %#x, want %#x", e.Flags, portless)
+	}
+	e.Flags = 0
 	if got := (Conn4{CIP: e.CIP, VIP: e.VIP, CPort: e.CPort, VPort: e.VPort, Proto: e.Proto, State: e.State, Flags: e.Flags,
 		RIP: e.RIP, RPort: e.RPort, InPkts: e.InPkts, Control: e.Control, NControl: e.NControl, Mark: e.Mark, Template: e.Template}); got.Key() != key || got != (Conn4{CIP: key.CIP, VIP: key.VIP, CPort: key.CPort, VPort: key.VPort, Proto: key.Proto}) {
 		t.Fatalf("Insert(%+v) made %+v, want nothing but the key", key, got)
 	}
 	e.Dest, e.RIP, e.RPort, e.Flags = c.serial, c.rip, c.rport, c.flags
 	m.conns = append(m.conns, c)
+}
+
+// setCPort gives an entry its client port: it becomes the newest with its key.
+func (m *model) setCPort(t *rapid.T) {
+	c := m.pick(t, func(*modelConn) bool { return true })
+	port := rapid.SampledFrom(modelCPorts).Draw(t, "port")
+	m.table.SetCPort(c.ref, port)
+	if c.flags&NoCPort == 0 {
+		return // has one: nothing happens
+	}
+	c.key.CPort = port
+	c.flags &^= NoCPort
+	m.conns = append(slices.DeleteFunc(m.conns, func(o *modelConn) bool { return o == c }), c)
+}
+
+// help keeps something beside an entry, of which its successor must see nothing.
+func (m *model) help(t *rapid.T) {
+	c := m.pick(t, func(c *modelConn) bool { return c.flags&Helped != 0 })
+	h := m.table.Helper(c.ref)
+	if h.RewroteAt != c.helped {
+		t.Fatalf("Helper(%d) has %d, want %d", c.ref, h.RewroteAt, c.helped)
+	}
+	c.helped = c.serial
+	h.RewroteAt = c.helped
 }
 
 func (m *model) arm(t *rapid.T) {
@@ -191,7 +229,7 @@ func (m *model) expire(t *rapid.T) {
 }
 
 func (m *model) evict(t *rapid.T) {
-	best := 0 // 2: half-open, 1: finished
+	best := 0 // 2: half-open or announced, 1: finished
 	for _, c := range m.conns {
 		best = max(best, evictable(c))
 	}
@@ -213,7 +251,7 @@ func evictable(c *modelConn) int {
 	switch {
 	case c.key.Proto != 6 || c.controls > 0 || c.flags&Template != 0:
 		return 0
-	case c.state == TCPSynRecv || c.state == TCPSynSent || c.state == TCPSynAck:
+	case c.state == TCPSynRecv || c.state == TCPSynSent || c.state == TCPSynAck || c.state == TCPListen:
 		return 2
 	case c.state == TCPTimeWait || c.state == TCPClose:
 		return 1
@@ -268,6 +306,15 @@ func (m *model) check(t *rapid.T) {
 	}
 	m.checkFinds(t)
 	m.checkWalks(t)
+	helpers := 0
+	for _, c := range m.conns {
+		if c.helped != 0 {
+			helpers++
+		}
+	}
+	if got := len(m.table.helpers); got != helpers {
+		t.Fatalf("%d helpers are kept, want %d", got, helpers)
+	}
 	first := m.now + time.Hour
 	for _, c := range m.conns {
 		first = min(first, c.deadline)
@@ -299,6 +346,11 @@ func (m *model) checkFinds(t *rapid.T) {
 
 func (m *model) checkFind(t *rapid.T, k Key4) {
 	want := m.newest(func(c *modelConn) bool { return c.key == k && c.flags&(Template|NoCPort) == 0 })
+	if want == 0 {
+		waiting := k
+		waiting.CPort = 0
+		want = m.newest(func(c *modelConn) bool { return c.key == waiting && c.flags&NoCPort != 0 })
+	}
 	if got := m.table.FindIn(&k); got != want {
 		t.Fatalf("FindIn(%+v) = %d, want %d", k, got, want)
 	}

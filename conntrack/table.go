@@ -33,8 +33,12 @@ type Table4 struct {
 	free  Ref // list of removed entries, linked by next
 	used  Ref // entries ever handed out
 	live  int
-	hand  Ref  // where the last search for an entry to evict ended
-	due   bool // the last Expire ran out of budget: more may be due
+
+	portless int             // entries with NoCPort
+	helpers  map[Ref]*Helper // of entries with Helped, made on demand
+
+	hand Ref  // where the last search for an entry to evict ended
+	due  bool // the last Expire ran out of budget: more may be due
 }
 
 const (
@@ -64,7 +68,8 @@ func (t *Table4) At(r Ref) *Conn4 {
 }
 
 // FindIn returns the connection of a packet from a client, newest first, or 0:
-// its key is k (ip_vs_conn_in_get).
+// its key is k, or all of k but the client's port, which it still waits for
+// (ip_vs_conn_in_get).
 func (t *Table4) FindIn(k *Key4) Ref {
 	h := t.hash(k.Proto, k.CIP, k.CPort)
 	for r := *t.index.bucket(h); r != 0; {
@@ -74,6 +79,9 @@ func (t *Table4) FindIn(k *Key4) Ref {
 			return r
 		}
 		r = c.next
+	}
+	if t.portless > 0 {
+		return t.findPortless(k)
 	}
 	return 0
 }
@@ -127,11 +135,9 @@ func (t *Table4) Insert(k *Key4, now time.Duration) Ref {
 	c := t.At(r)
 	*c = Conn4{
 		CIP: k.CIP, VIP: k.VIP, CPort: k.CPort, VPort: k.VPort, Proto: k.Proto,
-		Timeout: InitialTimeout, Deadline: now + InitialTimeout,
-		hash: t.hash(k.Proto, k.CIP, k.CPort), live: true,
+		Timeout: InitialTimeout, Deadline: now + InitialTimeout, live: true,
 	}
-	head := t.index.bucket(c.hash)
-	c.next, *head = *head, r
+	t.enter(r, c)
 	t.live++
 	if t.live > t.index.size()/4*3 {
 		t.index.grow(t.At)
@@ -163,6 +169,12 @@ func (t *Table4) Remove(r Ref) {
 	t.wheel.remove(t, c)
 	if c.Control != 0 {
 		t.At(c.Control).NControl--
+	}
+	if c.Flags&NoCPort != 0 {
+		t.portless--
+	}
+	if c.Flags&Helped != 0 {
+		delete(t.helpers, r)
 	}
 	if t.cfg.Died != nil {
 		t.cfg.Died(c)
@@ -218,8 +230,8 @@ func (t *Table4) NextExpiry(now time.Duration) time.Duration {
 	return t.wheel.next()
 }
 
-// Evict removes one entry to make room, half-open connections first and then
-// finished ones, never an established one. It looks at a bounded number of
+// Evict removes one entry to make room, half-open connections and announced
+// ones (LISTEN) first and then finished ones, never an established one. It looks at a bounded number of
 // entries and reports whether it found one.
 func (t *Table4) Evict() bool {
 	const look = 64
@@ -230,7 +242,7 @@ func (t *Table4) Evict() bool {
 		if !c.live || c.NControl > 0 || c.Flags&Template != 0 || c.Proto != protoTCP {
 			continue
 		}
-		if c.State.HalfOpen() {
+		if c.State.HalfOpen() || c.State == TCPListen {
 			t.Remove(t.hand)
 			return true
 		}
@@ -301,6 +313,13 @@ func (t *Table4) take() Ref {
 	}
 	t.used++
 	return t.used
+}
+
+// enter puts an entry in front of its hash chain.
+func (t *Table4) enter(r Ref, c *Conn4) {
+	c.hash = t.hash(c.Proto, c.CIP, c.CPort)
+	head := t.index.bucket(c.hash)
+	c.next, *head = *head, r
 }
 
 func (t *Table4) unhash(r Ref, c *Conn4) {

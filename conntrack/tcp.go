@@ -156,3 +156,16 @@ func nextTCP(secure bool, table int, flags uint8, s State) State {
 	}
 	return tcpNormal[table][event][s]
 }
+
+// Listen puts a TCP connection that has only been announced, or is announced
+// anew, into the state in which it waits for either side's SYN, and reports how
+// the server's counts change (ip_vs_tcp_conn_listen).
+func (c *Conn4) Listen(timeouts *Timeouts) Move {
+	c.State = TCPListen
+	c.Timeout = timeouts.TCP[TCPListen]
+	if c.Flags&Inactive != 0 {
+		return Stay
+	}
+	c.Flags |= Inactive
+	return Deactivated
+}

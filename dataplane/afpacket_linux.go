@@ -69,6 +69,15 @@ func (p *AFPacket) Name() string { return p.name }
 // it.
 func (p *AFPacket) Index() int { return p.index }
 
+// Gone reports whether the kernel has detached the Port from its interface: that
+// was deleted, or has left the network namespace and perhaps come back, with the
+// same index even. Any goroutine may call it.
+func (p *AFPacket) Gone() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed || p.unbound()
+}
+
 // Caps implements [Port]. Offload is false where the kernel has no
 // PACKET_VNET_HDR. Any goroutine may call it.
 func (p *AFPacket) Caps() Caps { return p.caps }

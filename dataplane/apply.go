@@ -14,17 +14,30 @@ import (
 // an *ipvs.ChangeError that wraps one of the sentinels of package ipvs. Packets
 // meet the state before or the state after, nothing in between.
 func (d *Director) Apply(changes []ipvs.Change) error {
+	events, err := d.transact(changes)
+	for _, e := range events {
+		d.notify(e)
+	}
+	return err
+}
+
+// transact carries out a transaction and returns what there is to tell about it
+// once nothing is locked any more.
+func (d *Director) transact(changes []ipvs.Change) (events []Event, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	plan := newPlan(d)
 	for i := range changes {
 		if err := plan.check(&changes[i]); err != nil {
-			return &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
+			return nil, &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
 		}
 	}
 	thaw := d.freeze()
 	for i := range changes {
 		d.commit(&changes[i])
+		if e, ok := methodEvent(&changes[i]); ok {
+			events = append(events, e)
+		}
 	}
 	d.settings.adjust(d.defence.available)
 	d.publish()
@@ -32,8 +45,16 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 		d.startSweep()
 	}
 	thaw()
-	d.notify(Event{Kind: EventConfig})
-	return nil
+	return append(events, Event{Kind: EventConfig}), nil
+}
+
+// methodEvent returns the event of a server that is given a forwarding method
+// which this version cannot do.
+func methodEvent(c *ipvs.Change) (Event, bool) {
+	gives := c.Kind == ipvs.AddDestination || c.Kind == ipvs.EditDestination
+	return Event{
+		Kind: EventMethod, Service: c.Service.Key, Server: c.Destination.Addr, Method: c.Destination.Method,
+	}, gives && c.Destination.Method != ipvs.Masq
 }
 
 // deletes reports whether c deletes servers.
@@ -69,7 +90,7 @@ func (d *Director) commit(c *ipvs.Change) {
 		d.settings.set(c.Name, c.Value) // checked by the plan
 		d.ageSchedulers()
 	case ipvs.ChangeMarks:
-		d.marks, _ = markRules(d.marks, c.Words) // checked by the plan
+		d.changeMarks(c.Words)
 	}
 }
 
@@ -103,7 +124,7 @@ func (d *Director) addService(cfg ipvs.Service) {
 	d.services = append(d.services, s)
 	d.byKey[s.key] = s
 	if !s.key.IsMark() {
-		d.roles[addr4(cfg.Key.VIP.Addr())] |= roleOwned
+		d.roles.addService(addr4(cfg.Key.VIP.Addr()))
 	}
 }
 
@@ -136,6 +157,9 @@ func (d *Director) deleteService(key ipvs.ServiceKey) {
 	}
 	d.services = slices.DeleteFunc(d.services, func(o *service) bool { return o == s })
 	delete(d.byKey, key)
+	if !key.IsMark() {
+		d.roles.dropService(addr4(key.VIP.Addr()))
+	}
 	d.forgetService(s.id)
 	d.freeServices = append(d.freeServices, s.id)
 }
@@ -163,10 +187,7 @@ func (d *Director) addDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
 	defer s.mu.Unlock()
 	s.servers = append([]*ipvs.RealServer{t.server}, s.servers...)
 	s.sched.Update(s.servers, sched.Add, t.server)
-	d.roles[addr4(cfg.Addr.Addr())] |= roleServer
-	if cfg.Method != ipvs.Masq {
-		d.notify(Event{Kind: EventMethod, Service: key, Server: cfg.Addr, Method: cfg.Method})
-	}
+	d.roles.addServer(addr4(cfg.Addr.Addr()))
 }
 
 func (d *Director) editDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
@@ -177,9 +198,6 @@ func (d *Director) editDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
 	t.server.Configure(&cfg)
 	t.cfg = cfg
 	s.sched.Update(s.servers, sched.Edit, t.server)
-	if cfg.Method != ipvs.Masq {
-		d.notify(Event{Kind: EventMethod, Service: key, Server: cfg.Addr, Method: cfg.Method})
-	}
 }
 
 func (d *Director) deleteDestination(key ipvs.ServiceKey, addr ipvsAddr) {

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,9 @@ type Config struct {
 	Rand     *rand.Rand  // for schedulers that draw; nil: a fixed seed
 	MaxConns int         // cap on entries of each shard; 0: conntrack.DefaultMax
 	NoRoute  bool        // do not act as the real servers' gateway
+	FTPPorts []uint16    // virtual ports whose TCP connections get the FTP helper; none: no helper
 	ICMP     ICMPLimits  // limits on ICMP answers; the zero value: none
-	Notify   func(Event) // called outside of the packet path; may be nil
+	Notify   func(Event) // called with nothing locked, also by the loop: must not block; may be nil
 
 	// Clock reads the shards' clock for listings, which may come between
 	// batches; nil: the time of the last batch stands.
@@ -57,11 +59,13 @@ type Director struct {
 	byKey    map[ipvs.ServiceKey]*service
 	servers  []*destination // by server ID; nil: free
 	trash    map[destKey]*destination
-	roles    map[uint32]role // sticky part: see publish
+	roles    roleBook
 	timeouts ipvs.Timeouts
 	settings settings
 	host     Host
 	marks    classify.Ruleset
+	program  *classify.Program // of marks
+	markVIPs []netip.Addr      // addresses that marks are given to
 
 	templates templates
 	defence   defence
@@ -101,7 +105,7 @@ func NewDirector(cfg Config) *Director {
 		byKey:    map[ipvs.ServiceKey]*service{},
 		servers:  []*destination{nil}, // ID 0 means none
 		trash:    map[destKey]*destination{},
-		roles:    map[uint32]role{},
+		roles:    newRoleBook(),
 		timeouts: ipvs.DefaultTimeouts,
 		settings: defaultSettings(),
 		host:     noHost{},
@@ -123,6 +127,7 @@ func (d *Director) SetHost(h Host) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.host = h
+	d.roles.hostChanged()
 	d.publish()
 }
 
@@ -146,25 +151,11 @@ func (d *Director) publish() {
 		timeouts: conntrack.NewTimeouts(d.timeouts),
 		settings: d.settings,
 	}
-	roles := make(map[uint32]role, len(d.roles)+len(d.services))
-	for addr, r := range d.roles {
-		roles[addr] = r
-	}
 	for _, s := range d.services {
 		v.addService(s)
-		if !s.key.IsMark() {
-			roles[addr4(s.key.VIP.Addr())] |= roleVIP
-		}
 	}
-	if d.marks.Len() > 0 {
-		program := d.marks.Compile()
-		v.markVIPs = singleAddrs(program.VIPs())
-		for _, vip := range v.markVIPs {
-			roles[addr4(vip)] |= roleVIP | roleOwned | roleMarked
-		}
-		if len(v.byMark) > 0 {
-			v.marks = &marks{program}
-		}
+	if len(v.byMark) > 0 && d.program != nil {
+		v.marks = &marks{d.program}
 	}
 	for id, t := range d.servers {
 		if t == nil {
@@ -173,12 +164,7 @@ func (d *Director) publish() {
 		rip := addr4(t.cfg.Addr.Addr())
 		v.servers[id] = serverView{t.server, t.service, rip, t.cfg.Addr.Port(), t.cfg.Method, uint8(t.key.service.Proto)}
 	}
-	for addr := range roles {
-		if roles[addr]&roleOwned != 0 && d.host.IsLocal(addr) {
-			roles[addr] &^= roleOwned
-		}
-	}
-	v.roles = newRoleTable(roles)
+	v.roles = d.roles.current(d.host)
 	d.view.Store(v)
 }
 

@@ -190,27 +190,39 @@ func TestNextTimer(t *testing.T) {
 	}
 }
 
-// TestLimits fills everything that has a bound.
-func TestLimits(t *testing.T) {
+// counted returns the director's counter of a verdict.
+func (w *world) counted(v dataplane.Verdict) int {
+	for _, c := range w.dir.Counters() {
+		if c.Verdict == v {
+			return int(c.Frames)
+		}
+	}
+	return -1
+}
+
+// TestNeighbourLimits lets a dead server collect frames: it has its share and no
+// more, and another server's frames still wait.
+func TestNeighbourLimits(t *testing.T) {
 	w := newWorld(nil)
 	w.mustRules(t, oneServer)
-	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.11")] = packettest.Unresolved })
+	w.mustRules(t, "-A -t 10.10.1.1:81 -s rr\n-a -t 10.10.1.1:81 -r 10.20.0.12:8080 -m")
+	w.setHost(func(h *packettest.Host) {
+		h.Neighbours[netip.MustParseAddr("10.20.0.11")] = packettest.Unresolved
+		h.Neighbours[netip.MustParseAddr("10.20.0.12")] = packettest.Unresolved
+	})
 	count := map[dataplane.Verdict]int{}
 	for i := range 300 {
 		for _, v := range w.batch(syn(w, uint16(4000+i))) {
 			count[v]++
 		}
 	}
-	udp := packettest.Packet{Proto: 17, Src: netip.MustParseAddrPort("10.10.3.5:1"), Dst: netip.MustParseAddrPort("10.10.1.1:80"), Payload: make([]byte, 100)}
-	for i := range 300 {
-		udp.ID = uint16(i)
-		for _, v := range w.batch(frame(vipLink, packettest.Fragments(w.from(vipLink, udp).Frame(), 48)[0])) {
-			count[v]++
-		}
-	}
-	want := map[dataplane.Verdict]int{dataplane.HeldNeighbour: 256, dataplane.DropNeighbourFull: 44, dataplane.HeldFragment: 256, dataplane.DropFragmentMemory: 44}
+	want := map[dataplane.Verdict]int{dataplane.HeldNeighbour: 32, dataplane.DropNeighbourFull: 268}
 	if diff := cmp.Diff(want, count); diff != "" {
-		t.Errorf("verdicts (-want +got):\n%s", diff)
+		t.Errorf("verdicts of 300 SYNs to a silent server (-want +got):\n%s", diff)
+	}
+	other := packettest.Packet{Proto: 6, Src: netip.MustParseAddrPort("10.10.3.5:4000"), Dst: netip.MustParseAddrPort("10.10.1.1:81"), Flags: "S"}
+	if got := w.batch(frame(vipLink, w.from(vipLink, other).Frame()))[0]; got != dataplane.HeldNeighbour {
+		t.Errorf("SYN to another unresolved server = %v, want %v", got, dataplane.HeldNeighbour)
 	}
 	w.settle()
 	if err := w.leftovers(); err != nil {
@@ -218,33 +230,52 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestFragmentMemory fills the bytes that fragments may take; they come back
-// when the packets are given up, and when one is complete.
-func TestFragmentMemory(t *testing.T) {
-	w := newWorld(nil)
-	w.mustRules(t, oneServer)
-	udp := packettest.Packet{Proto: 17, Src: netip.MustParseAddrPort("10.10.3.5:1"), Dst: netip.MustParseAddrPort("10.10.1.1:99"), Payload: make([]byte, 60000)}
-	for range 3 {
-		count := map[dataplane.Verdict]int{}
-		for i := range 100 {
-			udp.ID = uint16(i)
-			pieces := packettest.Fragments(w.from(vipLink, udp).Frame(), 40000)
-			count[w.batch(frame(vipLink, pieces[1]))[0]]++
-		}
-		// 4 MiB, and the packet that crosses them.
-		if want := 4<<20/60008 + 1; count[dataplane.HeldFragment] != want || count[dataplane.DropFragmentMemory] != 100-want {
-			t.Errorf("verdicts of 100 last fragments = %v, want %d held and the others dropped", count, want)
-		}
-		w.now += 30 * time.Second
-		w.batch()
-	}
-	for i := range 200 {
-		udp.ID = uint16(i)
-		pieces := packettest.Fragments(w.from(vipLink, udp).Frame(), 40000)
-		w.batch(frame(vipLink, pieces[0]))
-		if got := w.batch(frame(vipLink, pieces[1]))[0]; got != dataplane.AnswerPortUnreachable {
-			t.Fatalf("packet %d in two fragments = %v, want %v", i, got, dataplane.AnswerPortUnreachable)
-		}
+// TestFragmentLimits sends pieces whose rest never comes, more packets and more
+// bytes than are held: the oldest make room, a new packet is always put together.
+func TestFragmentLimits(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		packets     int
+		size, cut   int
+		piece       int // the one that is sent
+		least, most int // pieces held at the end
+	}{
+		{"packets", 1500, 100, 48, 0, 1024, 1024},
+		{"bytes", 600, 40000, 20000, 0, 150, 4 << 20 / 19000},
+		{"bytes far behind", 1000, 65000, 64000, 1, 1000, 1000}, // an offset costs nothing
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(nil)
+			w.mustRules(t, oneServer)
+			udp := packettest.Packet{
+				Proto: 17, Src: netip.MustParseAddrPort("10.10.3.5:1"), Dst: netip.MustParseAddrPort("10.10.1.1:99"),
+				Payload: make([]byte, tt.size),
+			}
+			for i := range tt.packets {
+				udp.ID = uint16(i)
+				pieces := packettest.Fragments(w.from(vipLink, udp).Frame(), tt.cut)
+				if got := w.batch(frame(vipLink, pieces[tt.piece]))[0]; got != dataplane.HeldFragment {
+					t.Fatalf("piece of packet %d = %v, want %v", i, got, dataplane.HeldFragment)
+				}
+			}
+			held := w.counted(dataplane.HeldFragment)
+			if held < tt.least || held > tt.most || held+w.counted(dataplane.DropFragmentMemory) != tt.packets {
+				t.Errorf("%d pieces held and %d dropped of %d, want %d to %d held", held, w.counted(dataplane.DropFragmentMemory), tt.packets, tt.least, tt.most)
+			}
+			udp.ID, udp.Payload = uint16(tt.packets), make([]byte, 100)
+			pieces := packettest.Fragments(w.from(vipLink, udp).Frame(), 48)
+			var last dataplane.Verdict
+			for _, p := range pieces {
+				last = w.batch(frame(vipLink, p))[0]
+			}
+			if last != dataplane.AnswerPortUnreachable {
+				t.Errorf("a whole packet after them = %v, want %v", last, dataplane.AnswerPortUnreachable)
+			}
+			w.settle()
+			if err := w.leftovers(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // forwardIn counts a client's packet on its connection and sends it to the real
-// server; r is 0 for a connection that is in no table. Counters and state come first: they count packets that the way on
-// then refuses (semantics 5.2).
+// server; r is 0 for a connection that is in no table. Counters and state come
+// first: they count packets that the way on then refuses (semantics 5.2).
 func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
 	srv := &s.view.servers[c.Dest]
 	s.countIn(c, srv, p)
@@ -31,8 +31,13 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r con
 	if v := s.fits(f, p, hop, p.Dst, now); v != Forward {
 		return v
 	}
+	if c.Flags&(conntrack.Helped|conntrack.NoCPort) != 0 {
+		if v := s.helpIn(f, p, c, r, now); v != Forward {
+			return v
+		}
+	}
 	rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
-	return s.send(f, p, hop, origin{vip: c.VIP, vport: c.VPort}, Forward, now)
+	return s.send(f, p, hop, origin{src: c.VIP, vport: c.VPort}, Forward, now)
 }
 
 // reply sends a real server's packet to the client, as from the VIP. As in the
@@ -42,10 +47,18 @@ func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Dur
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
 	hop := s.routes.lookup(s.view.host, p.Dst)
+	if hop.Kind == HopElsewhere {
+		return DropElsewhere // nobody else would translate it
+	}
 	if v := s.routable(f, p, hop, now); v != Forward {
 		return v
 	}
 	rewrite.DecrementTTL(f.Data, p)
+	if c.Is(conntrack.Helped) {
+		if v := s.helpOut(f, p, c, r, now); v != Forward {
+			return v
+		}
+	}
 	s.countOut(c, srv, p)
 	s.step(c, r, srv, conntrack.Out, p, now)
 	if c.Masq() {
@@ -61,7 +74,7 @@ func (s *Shard) route(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 		return v
 	}
 	rewrite.DecrementTTL(f.Data, p)
-	return s.send(f, p, hop, origin{}, Route, now)
+	return s.send(f, p, hop, origin{src: s.view.host.Link(f.Link).Addr}, Route, now)
 }
 
 // routable applies what a router checks before it passes a packet on: a way, a
@@ -88,6 +101,8 @@ func (s *Shard) reachable(f *Frame, p *rewrite.Packet, hop *Hop, now time.Durati
 		return Forward
 	case HopLocal:
 		return DropLocalServer
+	case HopElsewhere:
+		return DropElsewhere
 	}
 	return s.answerError(f, p, rewrite.ICMPAnswer{Type: 3, Code: 1, Src: p.Dst}, AnswerUnreachable, DropNoRoute, now)
 }

@@ -9,12 +9,15 @@ import (
 )
 
 // fragments puts IPv4 packets together that arrive in pieces: bounded in
-// packets, pieces, bytes and time, as the kernel's ip_fragment.c is.
+// packets, pieces, bytes and time, as the kernel's ip_fragment.c is. When there
+// is no room the packet that has waited longest makes it, so that pieces whose
+// rest never comes cannot keep others out.
 type fragments struct {
 	groups map[fragKey]*fragGroup
-	order  []fragKey // oldest first, for the timeout
+	oldest *fragGroup // list in order of arrival
+	newest *fragGroup
 	spare  []*fragGroup
-	bytes  int
+	bytes  int // held of all packets
 
 	// cuts are the pieces of the packet that is in the works, empty for one
 	// that came whole: offsets of its payload. frames are the frames that were
@@ -25,9 +28,10 @@ type fragments struct {
 
 const (
 	fragTime      = 30 * time.Second
-	maxFragGroups = 256
+	maxFragGroups = 1024
 	maxFragPieces = 256
 	maxFragBytes  = 4 << 20
+	maxFragSpare  = 64
 	maxPayload    = 65535 - 20
 )
 
@@ -37,19 +41,28 @@ type fragKey struct {
 	proto    uint8
 }
 
+// span is a piece of a payload.
 type span struct{ from, to uint16 }
 
-type fragGroup struct {
-	until   time.Duration
-	pieces  []span // in order of offset, disjoint
-	total   int    // payload length, -1 until the last piece has come
-	have    int
-	frames  uint64 // held frames: repetitions included, the last piece not
-	header  []byte // Ethernet and IPv4 header of the first piece
-	payload []byte
+// piece is a span with the place of its bytes in the group's store.
+type piece struct {
+	span
+	at int
 }
 
-func (g *fragments) init() { g.groups = make(map[fragKey]*fragGroup) }
+type fragGroup struct {
+	key        fragKey
+	prev, next *fragGroup // older and newer
+	until      time.Duration
+	pieces     []piece // in order of offset, disjoint
+	total      int     // payload length, -1 until the last piece has come
+	have       int
+	frames     uint64 // held frames: repetitions included, the last piece not
+	header     []byte // Ethernet and IPv4 header of the first piece
+	store      []byte // bytes of the pieces, in order of arrival
+}
+
+func (q *fragments) init() { q.groups = make(map[fragKey]*fragGroup) }
 
 // fragment takes one piece. When it completes a packet, the whole is processed
 // as if it had come in one, and its verdict counts for all pieces.
@@ -57,43 +70,49 @@ func (s *Shard) fragment(f *Frame, p *rewrite.Packet, now time.Duration) Verdict
 	if f.Offload.Partial() || f.Offload.Super() {
 		return DropOffload // fragments carry finished checksums
 	}
-	key := fragKey{p.Src, p.Dst, p.ID, p.Proto}
-	g, v := s.frags.group(key, now)
+	q := &s.frags
+	g := q.groups[fragKey{p.Src, p.Dst, p.ID, p.Proto}]
 	if g == nil {
-		return v
+		if len(q.groups) == maxFragGroups {
+			s.endGroup(q.oldest, DropFragmentMemory)
+		}
+		g = q.open(fragKey{p.Src, p.Dst, p.ID, p.Proto}, now)
 	}
-	before := len(g.payload)
+	before := len(g.store)
 	ok := g.add(f.Data, p)
-	s.frags.bytes += len(g.payload) - before
+	q.bytes += len(g.store) - before
 	if !ok {
-		s.endGroup(key, g, DropFragmentOverlap)
+		s.endGroup(g, DropFragmentOverlap)
 		return DropFragmentOverlap
 	}
-	if g.have == g.total && g.header != nil {
-		return s.whole(f, key, g, now)
+	if g.have == g.total && len(g.header) > 0 {
+		return s.whole(f, g, now)
 	}
 	g.frames++
+	for q.bytes > maxFragBytes && q.oldest != g {
+		s.endGroup(q.oldest, DropFragmentMemory)
+	}
 	return HeldFragment
 }
 
-// group returns the packet that a piece belongs to, a new one if need be.
-func (q *fragments) group(key fragKey, now time.Duration) (*fragGroup, Verdict) {
-	if g := q.groups[key]; g != nil {
-		return g, HeldFragment
-	}
-	if len(q.groups) == maxFragGroups || q.bytes >= maxFragBytes {
-		return nil, DropFragmentMemory
-	}
-	var g *fragGroup
+// open starts a packet.
+func (q *fragments) open(key fragKey, now time.Duration) *fragGroup {
+	g := new(fragGroup)
 	if n := len(q.spare); n > 0 {
 		g, q.spare = q.spare[n-1], q.spare[:n-1]
-	} else {
-		g = new(fragGroup)
 	}
-	*g = fragGroup{until: now + fragTime, total: -1, pieces: g.pieces[:0], payload: g.payload[:0]}
+	*g = fragGroup{
+		key: key, until: now + fragTime, total: -1, prev: q.newest,
+		pieces: g.pieces[:0], header: g.header[:0], store: g.store[:0],
+	}
+	if q.newest != nil {
+		q.newest.next = g
+	} else {
+		q.oldest = g
+	}
+	q.newest = g
 	q.groups[key] = g
-	q.order = append(q.order, key)
-	return g, HeldFragment
+	return g
 }
 
 // add stores a piece. It reports false when the pieces contradict each other:
@@ -103,24 +122,25 @@ func (g *fragGroup) add(frame []byte, p *rewrite.Packet) bool {
 	if p.MoreFrags && (to-from)%8 != 0 || to == from || to > maxPayload || len(g.pieces) == maxFragPieces {
 		return false
 	}
-	if !p.MoreFrags {
-		if g.total >= 0 && g.total != to || len(g.payload) > to {
-			return false
-		}
-		g.total = to
-	} else if g.total >= 0 && to > g.total {
-		return false
+	last := 0
+	if n := len(g.pieces); n > 0 {
+		last = int(g.pieces[n-1].to)
 	}
-	i, _ := slices.BinarySearchFunc(g.pieces, from, func(s span, from int) int { return int(s.to) - from - 1 })
+	switch {
+	case p.MoreFrags && g.total >= 0 && to > g.total:
+		return false
+	case !p.MoreFrags && (g.total >= 0 && g.total != to || last > to):
+		return false
+	case !p.MoreFrags:
+		g.total = to
+	}
+	i, _ := slices.BinarySearchFunc(g.pieces, from, func(s piece, from int) int { return int(s.to) - from - 1 })
 	if i < len(g.pieces) && int(g.pieces[i].from) < to {
 		return int(g.pieces[i].from) <= from && to <= int(g.pieces[i].to)
 	}
-	g.pieces = slices.Insert(g.pieces, i, span{uint16(from), uint16(to)})
+	g.pieces = slices.Insert(g.pieces, i, piece{span{uint16(from), uint16(to)}, len(g.store)})
 	g.have += to - from
-	if to > len(g.payload) {
-		g.payload = slices.Grow(g.payload, to-len(g.payload))[:to]
-	}
-	copy(g.payload[from:to], frame[p.L4:p.End])
+	g.store = append(g.store, frame[p.L4:p.End]...)
 	if from == 0 {
 		g.header = append(g.header[:0], frame[:p.L4]...)
 	}
@@ -129,59 +149,68 @@ func (g *fragGroup) add(frame []byte, p *rewrite.Packet) bool {
 
 // whole processes a packet that is complete with the frame last, whose verdict
 // the caller counts.
-func (s *Shard) whole(last *Frame, key fragKey, g *fragGroup, now time.Duration) Verdict {
+func (s *Shard) whole(last *Frame, g *fragGroup, now time.Duration) Verdict {
 	frame := s.out.room(len(g.header) + g.total)
 	if frame == nil || len(g.header)-etherHeader+g.total > 65535 {
-		s.endGroup(key, g, DropNoBuffer)
+		s.endGroup(g, DropNoBuffer)
 		return DropNoBuffer
 	}
 	copy(frame, g.header)
-	copy(frame[len(g.header):], g.payload)
+	s.frags.cuts = s.frags.cuts[:0]
+	for _, c := range g.pieces {
+		copy(frame[len(g.header)+int(c.from):], g.store[c.at:c.at+int(c.to-c.from)])
+		s.frags.cuts = append(s.frags.cuts, c.span)
+	}
 	ip := frame[etherHeader:len(g.header)]
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(frame)-etherHeader))
 	binary.BigEndian.PutUint16(ip[6:], 0)
 	binary.BigEndian.PutUint16(ip[10:], 0)
 	binary.BigEndian.PutUint16(ip[10:], rewrite.Checksum(ip, 0))
 
-	s.frags.cuts, s.frags.frames = append(s.frags.cuts[:0], g.pieces...), g.frames
+	s.frags.frames = g.frames
 	f := Frame{Data: frame, WireLen: uint32(len(frame)), Type: ToHost, Link: last.Link}
 	v := DropTransport
 	if rewrite.ParseIPv4(frame, &s.pkt) == rewrite.FaultNone {
 		v = s.packet(&f, &s.pkt, now)
 	}
 	s.frags.cuts = s.frags.cuts[:0]
-	s.endGroup(key, g, v)
+	s.endGroup(g, v)
 	return v
 }
 
 // endGroup forgets a packet and gives its held frames the verdict v.
-func (s *Shard) endGroup(key fragKey, g *fragGroup, v Verdict) {
+func (s *Shard) endGroup(g *fragGroup, v Verdict) {
 	s.verdicts[HeldFragment] -= g.frames
 	s.verdicts[v] += g.frames
 	q := &s.frags
-	q.bytes -= len(g.payload)
-	delete(q.groups, key)
-	if i := slices.Index(q.order, key); i >= 0 {
-		q.order = slices.Delete(q.order, i, i+1)
+	q.bytes -= len(g.store)
+	delete(q.groups, g.key)
+	if g.prev != nil {
+		g.prev.next = g.next
+	} else {
+		q.oldest = g.next
 	}
-	q.spare = append(q.spare, g)
+	if g.next != nil {
+		g.next.prev = g.prev
+	} else {
+		q.newest = g.prev
+	}
+	if len(q.spare) < maxFragSpare {
+		q.spare = append(q.spare, g)
+	}
 }
 
 // expire gives up packets whose rest has not come in time.
 func (q *fragments) expire(s *Shard, now time.Duration) {
-	for len(q.order) > 0 {
-		g := q.groups[q.order[0]]
-		if g.until > now {
-			return
-		}
-		s.endGroup(q.order[0], g, DropFragmentTimeout)
+	for q.oldest != nil && q.oldest.until <= now {
+		s.endGroup(q.oldest, DropFragmentTimeout)
 	}
 }
 
 // nextExpiry returns how long after now a packet may have waited too long.
 func (q *fragments) nextExpiry(now time.Duration) time.Duration {
-	if len(q.order) == 0 {
+	if q.oldest == nil {
 		return time.Hour
 	}
-	return max(q.groups[q.order[0]].until-now, 0)
+	return max(q.oldest.until-now, 0)
 }

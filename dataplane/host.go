@@ -32,7 +32,6 @@ type Hop struct {
 	Failed   bool   // the neighbour does not answer
 	Stale    bool   // MAC is known but should be confirmed while it is used
 	MTU      int    // greatest IP packet, in bytes
-	Gateway  uint32 // the neighbour: a router, or the address itself
 	Source   uint32 // the director's own address on the way there
 	MAC      [6]byte
 	LinkMAC  [6]byte // source MAC to send with

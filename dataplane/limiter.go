@@ -53,17 +53,15 @@ func (b *bucket) take(now, each time.Duration, size int) bool {
 
 // allow takes a token for an error to addr.
 func (l *limiter) allow(addr uint32, now time.Duration) bool {
+	if l.limits.PerSecond > 0 && !l.all.take(now, time.Second/time.Duration(l.limits.PerSecond), max(l.limits.Burst, 1)) {
+		return false
+	}
 	if l.limits.RateLimit > 0 {
 		c := &l.clients[addr*0x9e3779b1>>(32-limiterBits)]
 		if c.addr != addr {
 			c.addr, c.full = addr, 0
 		}
-		if !c.take(now, l.limits.RateLimit, clientBurst) {
-			return false
-		}
-	}
-	if l.limits.PerSecond > 0 {
-		return l.all.take(now, time.Second/time.Duration(l.limits.PerSecond), max(l.limits.Burst, 1))
+		return c.take(now, l.limits.RateLimit, clientBurst)
 	}
 	return true
 }

@@ -35,9 +35,13 @@ func singleAddrs(prefixes []netip.Prefix) (addrs []netip.Addr) {
 	return addrs
 }
 
-// MarkVIPs returns the VIPs that firewall marks lead to: the single addresses
-// that the rules of natlb mark give marks to. The slice must not be changed.
-func (d *Director) MarkVIPs() []netip.Addr { return d.view.Load().markVIPs }
+// changeMarks carries out a command that the plan has found good.
+func (d *Director) changeMarks(words []string) {
+	d.marks, _ = markRules(d.marks, words)
+	d.program = d.marks.Compile()
+	d.markVIPs = singleAddrs(d.program.VIPs())
+	d.roles.setMarked(d.markVIPs)
+}
 
 // markRules returns the rules after one command of natlb mark.
 func markRules(rules classify.Ruleset, words []string) (classify.Ruleset, error) {

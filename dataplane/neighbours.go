@@ -7,15 +7,21 @@ import (
 )
 
 // neighbours holds copies of the frames whose next hop has no MAC address yet,
-// in order of arrival: a bounded number, for a bounded time.
+// in order of arrival: a bounded number and size, for a bounded time, and little
+// of it for any one destination, so that a dead server takes no other's place.
 type neighbours struct {
 	frames []waitingFrame
-	spare  [][]byte // buffers of frames that have left
+	bytes  int
+	spare  [][]byte // small buffers of frames that have left
+	view   *view    // the view at the last retry: only another one can know more
 }
 
 const (
-	maxWaiting  = 256             // frames of one shard
-	waitingTime = 5 * time.Second // above the kernel's three tries of one second each
+	maxWaiting      = 512             // frames of one shard
+	maxWaitingEach  = 32              // frames for one destination
+	maxWaitingBytes = arenaSize / 4   // they leave through the arena, beside what a batch needs
+	waitingTime     = 5 * time.Second // above the kernel's three tries of one second each
+	spareBuffer     = 4 << 10
 )
 
 type waitingFrame struct {
@@ -32,9 +38,10 @@ type waitingFrame struct {
 
 // hold keeps a copy of data.
 func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
-	if len(w.frames) == maxWaiting {
+	if len(w.frames) == maxWaiting || w.bytes+len(data) > maxWaitingBytes || w.waitingFor(o.dst) == maxWaitingEach {
 		return DropNeighbourFull
 	}
+	w.bytes += len(data)
 	var buf []byte
 	if n := len(w.spare); n > 0 {
 		buf, w.spare = w.spare[n-1], w.spare[:n-1]
@@ -45,6 +52,15 @@ func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
 	})
 	o.frames = 0
 	return HeldNeighbour
+}
+
+func (w *neighbours) waitingFor(dst uint32) (n int) {
+	for i := range w.frames {
+		if w.frames[i].dst == dst {
+			n++
+		}
+	}
+	return n
 }
 
 // nextExpiry returns how long after now a frame may have waited too long.
@@ -59,6 +75,10 @@ func (w *neighbours) nextExpiry(now time.Duration) time.Duration {
 // up those whose neighbour has not.
 func (s *Shard) retryWaiting(now time.Duration) {
 	w := &s.waiting
+	if len(w.frames) == 0 || w.view == s.view && now < w.frames[0].until {
+		return
+	}
+	w.view = s.view
 	kept := w.frames[:0]
 	for i := range w.frames {
 		h := &w.frames[i]
@@ -83,18 +103,21 @@ func (s *Shard) retryWaiting(now time.Duration) {
 		}
 		s.verdicts[HeldNeighbour] -= h.frames
 		s.verdicts[v] += h.frames
-		w.spare = append(w.spare, h.data)
+		w.bytes -= len(h.data)
+		if cap(h.data) <= spareBuffer {
+			w.spare = append(w.spare, h.data)
+		}
 	}
 	clear(w.frames[len(kept):])
 	w.frames = kept
 }
 
-// unreachable tells the client that its real server does not answer, as the
-// kernel's neighbour code does: the error quotes the packet as it was sent to
-// the server, translated back (semantics 5.6).
+// unreachable tells the sender that the next hop does not answer, as the
+// kernel's neighbour code does: the error quotes the packet as it was sent on,
+// translated back if it was to a real server (semantics 5.6).
 func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 	var p, answer, quoted rewrite.Packet
-	if h.origin.vip == 0 || rewrite.ParseIPv4(h.data, &p) != rewrite.FaultNone {
+	if h.origin.src == 0 || rewrite.ParseIPv4(h.data, &p) != rewrite.FaultNone {
 		return DropNeighbourFailed
 	}
 	if !s.limiter.allow(p.Src, now) {
@@ -104,13 +127,13 @@ func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 	if dst == nil {
 		return DropNoBuffer
 	}
-	a := rewrite.ICMPAnswer{Type: 3, Code: 1, Src: h.origin.vip}
+	a := rewrite.ICMPAnswer{Type: 3, Code: 1, Src: h.origin.src}
 	n := rewrite.ICMPError(dst, h.data, &p, s.view.host.Link(h.in).MAC, a)
 	if n == 0 {
 		return DropNeighbourFailed
 	}
-	if rewrite.ParseIPv4(dst[:n], &answer) == rewrite.FaultNone && rewrite.ParseQuoted(dst[:n], &answer, &quoted) {
-		rewrite.TranslateICMPOut(dst[:n], &answer, &quoted, h.origin.vip, h.origin.vport)
+	if h.origin.vport != 0 && rewrite.ParseIPv4(dst[:n], &answer) == rewrite.FaultNone && rewrite.ParseQuoted(dst[:n], &answer, &quoted) {
+		rewrite.TranslateICMPOut(dst[:n], &answer, &quoted, h.origin.src, h.origin.vport)
 	}
 	s.out.put(h.in, dst[:n], Offload{})
 	return AnswerUnreachable

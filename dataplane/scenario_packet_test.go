@@ -3,6 +3,7 @@ package dataplane_test
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -10,18 +11,19 @@ import (
 
 	"natlb/dataplane"
 	"natlb/internal/packettest"
+	"natlb/rewrite"
 )
 
 // packet reads what a link receives:
 //
-//	LINK tcp SRC:PORT > DST:PORT FLAGS [seq= ack= tcpmss=] ...     FLAGS: letters, or - for none
+//	LINK tcp SRC:PORT > DST:PORT FLAGS [seq= ack= tcpmss= sack=FROM-TO] ...     FLAGS: letters, or - for none
 //	LINK udp SRC:PORT > DST:PORT [zerosum] ...
 //	LINK icmp SRC > DST echo [id= no=] | type= code= rest= about PACKET [inner=N] ...
 //	LINK ip SRC > DST proto=N ...
 //	LINK arp who-has ADDR tell ADDR | LINK arp ADDR is-at MAC
 //	LINK hex BYTES
 //
-// All packets take ttl= tos= id= len= (of the payload) nodf badsum badipsum
+// All packets take ttl= tos= id= len= (of the payload) say= (the payload, _ for a blank and / for a line's end) nodf badsum badipsum
 // ipopts=HEX, and what becomes of the frame: frag=SIZE order=2,0,1 partial gso=MSS
 // vlan=N as=otherhost|broadcast|outgoing cut=BYTES pad=BYTES gsokind=N.
 // inner is how much of a quoted packet follows its IP header.
@@ -98,6 +100,12 @@ func readPacket(t *testing.T, words []string) (packettest.Packet, map[string]str
 			p.Ack = uint32(number(t, value))
 		case "len":
 			p.Payload = []byte(strings.Repeat("x", number(t, value)))
+		case "say":
+			p.Payload = []byte(lines.Replace(value))
+		case "sack":
+			left, right, _ := strings.Cut(value, "-")
+			p.TCPOptions = binary.BigEndian.AppendUint32([]byte{5, 10}, uint32(number(t, left)))
+			p.TCPOptions = binary.BigEndian.AppendUint32(p.TCPOptions, uint32(number(t, right)))
 		case "nodf":
 			p.DF = false
 		case "badsum":
@@ -175,4 +183,28 @@ func endpoint(text string) netip.AddrPort {
 		return ap
 	}
 	return netip.AddrPortFrom(netip.MustParseAddr(text), 0)
+}
+
+// lines is how say= writes what FTP says.
+var lines = strings.NewReplacer("_", " ", "/", "\r\n")
+
+// said returns what a TCP segment says, if it is a line, and its SACK block, in
+// the words of packet.
+func said(frame []byte) string {
+	var p rewrite.Packet
+	if rewrite.ParseIPv4(frame, &p) != rewrite.FaultNone || p.Proto != 6 {
+		return ""
+	}
+	text := string(rewrite.TCPPayload(frame, &p))
+	out := ""
+	if text == "" && rewrite.HeadersLen(frame, &p) == 0 {
+		return "" // a first fragment, or a malformed header
+	}
+	if frame[p.L4+12]>>4 >= 8 && frame[p.L4+20] == 5 {
+		out = fmt.Sprintf(" sack=%d-%d", binary.BigEndian.Uint32(frame[p.L4+22:]), binary.BigEndian.Uint32(frame[p.L4+26:]))
+	}
+	if strings.Contains(text, "\r\n") {
+		out += " say=" + strings.NewReplacer(" ", "_", "\r\n", "/").Replace(text)
+	}
+	return out
 }

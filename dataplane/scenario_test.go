@@ -27,7 +27,7 @@ var update = flag.Bool("update", false, "write what came out into the scenario f
 //	# comment
 //	-A -t 10.10.1.1:80 -s rr                    rules; those that follow each other are one transaction
 //	sysctl conn_reuse_mode=0
-//	director max-conns=4 no-route plain-dip limits     before anything else
+//	director max-conns=4 no-route plain-dip limits ftp=21,2121     before anything else
 //	host local ADDR | neighbour ADDR STATE | mtu LINK N | forwarding LINK | route PREFIX KIND
 //	in LINK PACKET                              one batch; see packet
 //	advance 61s
@@ -126,6 +126,10 @@ func directorFor(t *testing.T, line string) *world {
 			switch name {
 			case "max-conns":
 				c.MaxConns = number(t, value)
+			case "ftp":
+				for port := range strings.SplitSeq(value, ",") {
+					c.FTPPorts = append(c.FTPPorts, uint16(number(t, port)))
+				}
 			case "no-route":
 				c.NoRoute = true
 			case "plain-dip":

@@ -6,11 +6,11 @@ import (
 	"natlb/rewrite"
 )
 
-// origin says for whom a packet to a real server was rewritten, so that an
-// error about it can be translated back. The zero value: no error is owed.
+// origin says whom an error about a packet that was sent on is from, and how its
+// quotation is translated back. The zero value: no error is owed.
 type origin struct {
-	vip   uint32
-	vport uint16
+	src   uint32 // the VIP, or the director's own address
+	vport uint16 // of a packet that was rewritten for a real server, else 0
 }
 
 // send hands a rewritten packet to its outlet in the form that the outlet
@@ -61,21 +61,25 @@ func (o *outgoing) verdict(v Verdict) Verdict {
 // resolved.
 func (s *Shard) hand(o *outgoing, data []byte, off Offload) Verdict {
 	if !o.hop.Resolved {
-		s.want(o.hop)
+		s.want(o)
 		return s.waiting.hold(o, data, off)
 	}
 	if o.hop.Stale {
-		s.want(o.hop)
+		s.want(o)
 	}
 	rewrite.SetMACs(data, o.hop.MAC, o.hop.LinkMAC)
 	s.out.put(o.hop.Link, data, off)
 	return o.sent
 }
 
-// sendSegments cuts a super-packet in software.
+// sendSegments cuts a super-packet in software. TCP does not mind shorter
+// segments than were meant; datagrams keep their size and are fragmented.
 func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 	headers := rewrite.HeadersLen(o.f.Data, p)
-	size := min(int(o.f.Offload.GSOSize), o.hop.MTU-(headers-etherHeader))
+	size := int(o.f.Offload.GSOSize)
+	if p.Proto == protoTCP {
+		size = min(size, o.hop.MTU-(headers-etherHeader))
+	}
 	n := rewrite.SegmentCount(p, o.f.Data, size)
 	if n == 0 {
 		return DropTooBig
@@ -88,7 +92,13 @@ func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 		}
 		length := rewrite.Segment(room, o.f.Data, p, size, i)
 		s.out.trim(room, length)
-		v = s.hand(o, room[:length], Offload{})
+		if length-etherHeader <= o.hop.MTU {
+			v = s.hand(o, room[:length], Offload{})
+			continue
+		}
+		var segment rewrite.Packet
+		rewrite.ParseIPv4(room[:length], &segment)
+		v = s.cut(o, room[:length], &segment)
 	}
 	return o.verdict(v)
 }
@@ -99,6 +109,11 @@ func (s *Shard) sendCut(o *outgoing, p *rewrite.Packet) Verdict {
 	if off.Partial() {
 		rewrite.CompleteChecksum(o.f.Data, int(off.CsumStart), int(off.CsumOffset))
 	}
+	return o.verdict(s.cut(o, o.f.Data, p))
+}
+
+// cut hands on the packet in data in fragments.
+func (s *Shard) cut(o *outgoing, data []byte, p *rewrite.Packet) Verdict {
 	n := rewrite.FragmentCount(p, o.hop.MTU)
 	if n == 0 {
 		return DropTooBig
@@ -107,13 +122,13 @@ func (s *Shard) sendCut(o *outgoing, p *rewrite.Packet) Verdict {
 	for i := range n {
 		room := s.out.room(etherHeader + o.hop.MTU)
 		if room == nil {
-			return o.verdict(DropNoBuffer)
+			return DropNoBuffer
 		}
-		length := rewrite.Fragment(room, o.f.Data, p, o.hop.MTU, i)
+		length := rewrite.Fragment(room, data, p, o.hop.MTU, i)
 		s.out.trim(room, length)
 		v = s.hand(o, room[:length], Offload{})
 	}
-	return o.verdict(v)
+	return v
 }
 
 // sendFragments sends a packet that came in fragments on in the sizes in which
@@ -162,9 +177,9 @@ func (s *Shard) emitAnswer(link uint8, data []byte, sent Verdict) Verdict {
 }
 
 // want remembers that a neighbour should be resolved or confirmed.
-func (s *Shard) want(hop *Hop) {
+func (s *Shard) want(o *outgoing) {
 	const most = 64 // per batch
-	ask := Resolve{hop.Link, hop.Gateway}
+	ask := Resolve{o.hop.Link, o.dst}
 	for _, r := range s.resolve {
 		if r == ask {
 			return

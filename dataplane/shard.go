@@ -96,10 +96,11 @@ func (s *Shard) End() {
 // valid until the next Begin. Owner goroutine only.
 func (s *Shard) Output() []Frame { return s.out.frames }
 
-// Resolve is a question about a neighbour that the shard wants the host to ask.
+// Resolve is a wish of the shard that the host resolve, or confirm, the
+// neighbour on the way to Dst (host byte order).
 type Resolve struct {
 	Link uint8
-	Addr uint32 // host byte order
+	Dst  uint32
 }
 
 // Unresolved returns the neighbours that this batch wanted and the host does
@@ -171,8 +172,8 @@ func (s *Shard) ipv4(f *Frame, now time.Duration) Verdict {
 	default:
 		return DropHeader
 	}
-	if !knownOffload(&f.Offload) {
-		return DropOffload
+	if !knownOffload(&f.Offload) || f.Offload.Partial() && int(f.Offload.CsumStart) != p.L4 {
+		return s.foreignOffload(p)
 	}
 	if p.Fragment() {
 		if !s.concerns(p) {
@@ -192,6 +193,16 @@ func knownOffload(o *Offload) bool {
 		return o.GSOSize > 0
 	}
 	return false
+}
+
+// foreignOffload is for a packet that natlb could not translate: a kind of
+// segmentation that it does not know, or a partial checksum that is not the
+// packet's own but that of one inside it.
+func (s *Shard) foreignOffload(p *rewrite.Packet) Verdict {
+	if !s.concerns(p) {
+		return PassOther
+	}
+	return DropOffload
 }
 
 // concerns reports whether a packet has to do with a VIP or a real server.

@@ -115,6 +115,8 @@ func (s *Shard) service(f *Frame, p *rewrite.Packet) (*serviceView, uint32, Verd
 	switch {
 	case svc == nil:
 		return nil, 0, PassHost
+	case s.martian(p):
+		return nil, 0, DropMartian
 	case s.dir.defence.drops(s.view.settings.dropRate):
 		return nil, 0, DropDefence
 	case p.SrcPort == ftpDataPort:
@@ -124,6 +126,12 @@ func (s *Shard) service(f *Frame, p *rewrite.Packet) (*serviceView, uint32, Verd
 		mark = 0
 	}
 	return svc, mark, Forward
+}
+
+// martian reports whether p claims to be from an address that no other machine
+// can have: the host's routing would not have let it in (ip_route_input).
+func (s *Shard) martian(p *rewrite.Packet) bool {
+	return !rewrite.SingleHost(p.Src) || s.view.roles.of(p.Src)&(roleVIP|roleOwned) != 0 || s.view.host.IsLocal(p.Src)
 }
 
 // opens reports whether a TCP packet without a connection may start one.
@@ -204,6 +212,9 @@ func (s *Shard) bind(c *conntrack.Conn4, svc *serviceView, n newConn, mark uint3
 	c.Flags |= conntrack.Inactive | conntrack.Flags(srv.method)
 	if srv.method != ipvs.Masq {
 		c.Flags |= conntrack.NoOutput
+	}
+	if s.dir.helps(c) {
+		c.Flags |= conntrack.Helped
 	}
 	n.server.BindInactive()
 	s.counts.servers[n.server.ID].Conns++

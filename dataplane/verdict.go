@@ -39,6 +39,8 @@ const (
 	DropHeaderChecksum    // wrong IPv4 header checksum
 	DropTransport         // malformed TCP, UDP or ICMP header
 	DropOffload           // offload metadata that natlb does not know
+	DropMartian           // from an address that no other machine can have
+	DropElsewhere         // the way on is by an interface that natlb does not have
 	DropServerGone        // its real server was deleted
 	DropLimited           // an ICMP answer was due and over the rate limit
 	DropNoDestination     // no real server, and no answer is owed
@@ -50,6 +52,7 @@ const (
 	DropTTL               // TTL used up, and no answer is owed
 	DropTooBig            // too big, and no answer is owed
 	DropICMPChecksum      // an ICMP error with a wrong checksum
+	DropChecksum          // a wrong TCP checksum on a connection with a helper
 	DropNeighbourFailed   // the next hop did not answer
 	DropNeighbourFull     // too many frames wait for next hops
 	DropFragmentOverlap   // fragments that contradict each other
@@ -72,10 +75,11 @@ var verdictNames = [NumVerdicts]string{
 	HeldFragment: "held-fragment", HeldNeighbour: "held-neighbour",
 	DropTruncated: "drop-truncated", DropHeader: "drop-header", DropHeaderChecksum: "drop-header-checksum",
 	DropTransport: "drop-transport-header", DropOffload: "drop-offload",
+	DropMartian: "drop-martian", DropElsewhere: "drop-elsewhere",
 	DropServerGone: "drop-server-gone", DropLimited: "drop-answer-limited",
 	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropDefence: "drop-defence", DropMethod: "drop-forwarding-method",
 	DropLocalServer: "drop-local-server", DropNoRoute: "drop-no-route", DropTTL: "drop-ttl", DropTooBig: "drop-too-big",
-	DropICMPChecksum: "drop-icmp-checksum", DropNeighbourFailed: "drop-neighbour-failed",
+	DropICMPChecksum: "drop-icmp-checksum", DropChecksum: "drop-checksum", DropNeighbourFailed: "drop-neighbour-failed",
 	DropNeighbourFull: "drop-neighbour-full", DropFragmentOverlap: "drop-fragment-overlap",
 	DropFragmentTimeout: "drop-fragment-timeout", DropFragmentMemory: "drop-fragment-memory",
 	DropNoBuffer: "drop-no-buffer", DropAddressOwnedTwice: "drop-vip-conflict",

@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
@@ -65,7 +64,6 @@ type view struct {
 	ftp      bool         // there is a TCP service on port 21
 	catchAll bool         // there is a service on port 0
 	marks    *marks       // nil without firewall-mark services
-	markVIPs []netip.Addr // addresses that rules give marks to
 	servers  []serverView // by server ID; a free ID has no RealServer
 	nservice int          // slots of service counters
 	roles    roleTable

@@ -92,6 +92,9 @@ func (w *Worker) Replace(i int, p Port) {
 		p.Close()
 		return
 	}
+	if old := w.replaced[i]; old != nil {
+		old.Close()
+	}
 	w.replaced[i] = p
 	w.wakeLocked()
 }
@@ -219,7 +222,10 @@ func (w *Worker) takeReplaced() {
 
 // wait sleeps until a frame, a wake-up or the next timer.
 func (w *Worker) wait() error {
-	timeout := min(max(w.shard.NextTimer(w.clock()), shortestWait), longestWait)
+	timeout := min(w.shard.NextTimer(w.clock()), longestWait)
+	if timeout > 0 { // 0 is work left over from the last batch
+		timeout = max(timeout, shortestWait)
+	}
 	n, err := unix.Poll(w.polls, int(timeout.Milliseconds()))
 	if err != nil && err != unix.EINTR {
 		return fmt.Errorf("poll: %w", err)

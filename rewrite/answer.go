@@ -126,12 +126,12 @@ func mayBeICMPError(p *Packet) bool {
 // answerable reports whether the packet went from one host to one host, so that
 // an answer has somebody to go to and somebody to come from (RFC 1812 4.3.2.7).
 func answerable(frame []byte, p *Packet) bool {
-	return frame[0]&1 == 0 && frame[6]&1 == 0 && singleHost(p.Src) && singleHost(p.Dst)
+	return frame[0]&1 == 0 && frame[6]&1 == 0 && SingleHost(p.Src) && SingleHost(p.Dst)
 }
 
-// singleHost reports whether the address is one that a host on a network can
+// SingleHost reports whether addr, in host byte order, is one that a host on a network can
 // have: not in 0/8, not loopback, not class D or E (broadcast included).
-func singleHost(addr uint32) bool {
+func SingleHost(addr uint32) bool {
 	net := addr >> 24
 	return net != 0 && net != 127 && net < 224
 }

@@ -114,6 +114,9 @@ func FuzzRewrite(f *testing.F) {
 		run("CompleteChecksum", span(parsed.L3, parsed.End-parsed.L3), func(b []byte, _ *Packet) {
 			CompleteChecksum(b, int(port), int(addr))
 		})
+		acked := span(parsed.L4, HeadersLen(frame, &parsed)-parsed.L4)
+		run("MapTCPAcks", acked, func(b []byte, p *Packet) { MapTCPAcks(b, p, func(n uint32) uint32 { return n + addr }, partial) })
+		run("SetTCPSeq", join(span(parsed.L4+4, min(4, len(acked))), sum), func(b []byte, p *Packet) { SetTCPSeq(b, p, addr, partial) })
 		run("answers", nil, func(b []byte, p *Packet) { writeNewFrames(t, b, p, int(port)) })
 	})
 }
@@ -160,7 +163,7 @@ func l4Fields(p *Packet) (sport, dport, sum []int) {
 }
 
 func span(from, n int) []int {
-	s := make([]int, n)
+	s := make([]int, max(n, 0))
 	for i := range s {
 		s[i] = from + i
 	}

@@ -55,6 +55,7 @@ func runCommand() *cobra.Command {
 			}
 			cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 			cfg.Socket = control.SocketPath(cfg.Socket)
+			defer outlive(cfg.Log)()
 			return daemon.Run(cmd.Context(), cfg)
 		},
 	}

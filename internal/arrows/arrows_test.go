@@ -17,7 +17,8 @@ var allowed = map[string][]string{
 	"rewrite":              {},
 	"sched":                {"ipvs"},
 	"conntrack":            {"ipvs"},
-	"dataplane":            {"ipvs", "rewrite", "sched", "conntrack", "internal/classify"},
+	"dataplane":            {"ipvs", "rewrite", "sched", "conntrack", "internal/classify", "internal/ftp"},
+	"internal/ftp":         {},
 	"internal/classify":    {"ipvs"},
 	"internal/control":     {"ipvs"},
 	"internal/ipvsadm":     {"ipvs", "internal/control", "internal/classify"},
@@ -25,9 +26,10 @@ var allowed = map[string][]string{
 	"internal/lab":         {"internal/hostnet", "ipvs"},
 	"internal/lab/labtest": {"internal/lab", "internal/hostnet", "ipvs"},
 	"internal/demo":        {"internal/lab", "internal/hostnet", "ipvs"},
-	"internal/daemon":      {"ipvs", "rewrite", "sched", "conntrack", "dataplane", "internal/classify", "internal/control", "internal/ipvsadm", "internal/hostnet"},
+	"internal/daemon":      {"ipvs", "rewrite", "sched", "conntrack", "dataplane", "internal/classify", "internal/ftp", "internal/control", "internal/ipvsadm", "internal/hostnet"},
 	"cmd/natlb":            {"*"},
 	"bench":                {"*"},
+	"docs":                 {},
 	"internal/arrows":      {},
 	"internal/e2e":         {},
 	"internal/packettest":  {"*"},
@@ -35,7 +37,7 @@ var allowed = map[string][]string{
 }
 
 // testRooms are for tests only: no production room may reach them.
-var testRooms = []string{"internal/packettest", "internal/lab/labtest", "internal/e2e", "internal/oracletest", "internal/arrows", "bench"}
+var testRooms = []string{"internal/packettest", "internal/lab/labtest", "internal/e2e", "internal/oracletest", "internal/arrows", "bench", "docs"}
 
 // forwarding rooms must stay free of gopacket, of netlink and of HTTP.
 var forbidden = map[string][]string{

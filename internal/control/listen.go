@@ -22,11 +22,18 @@ const Group = "natlb"
 
 const socketMode = 0o660
 
+// maxPath is the longest path of a socket, in bytes (unix(7): sun_path has 108
+// with its zero byte).
+const maxPath = 107
+
 // Listen opens the control socket at path with mode 0660, and group [Group]
 // where that exists and may be set. The socket of a dead director is replaced;
 // a live one is left alone and the error wraps [ErrAlreadyRunning]. Closing the
 // listener removes the socket.
 func Listen(path string) (net.Listener, error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("control socket: the path has %d bytes and may have %d: give a shorter --socket", len(path), maxPath)
+	}
 	unlock, err := lockDir(filepath.Dir(path))
 	if err != nil {
 		return nil, err

@@ -140,11 +140,11 @@ func (s *Server) serveApply(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) applyAll(changes []ipvs.Change) error {
-	if err := checkAll(changes); err != nil {
-		return err
-	}
 	s.apply.Lock()
 	defer s.apply.Unlock()
+	if err := checkAll(changes); err != nil {
+		return missingFirst(s.director, changes, err)
+	}
 	return s.director.Apply(changes)
 }
 

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"natlb/ipvs"
 )
@@ -29,6 +31,31 @@ func checkAll(changes []ipvs.Change) error {
 	return nil
 }
 
+// missingFirst turns the refusal of a server's values into
+// [ipvs.ErrNoSuchService] when the server's service would not exist at that
+// point of the transaction: the service is looked up before the server is
+// looked at (ip_vs_ctl.c).
+func missingFirst(d Director, changes []ipvs.Change, err error) error {
+	var refused *ipvs.ChangeError
+	if !errors.As(err, &refused) || refused.Kind != ipvs.AddDestination && refused.Kind != ipvs.EditDestination {
+		return err
+	}
+	key := changes[refused.Index].Service.Key
+	exists := slices.ContainsFunc(d.Services(), func(s ipvs.ServiceStatus) bool { return s.Key == key })
+	for _, c := range changes[:refused.Index] {
+		switch {
+		case c.Kind == ipvs.AddService && c.Service.Key == key:
+			exists = true
+		case c.Kind == ipvs.DeleteService && c.Service.Key == key, c.Kind == ipvs.FlushServices:
+			exists = false
+		}
+	}
+	if exists || checkKey(key) != nil {
+		return err
+	}
+	return &ipvs.ChangeError{Index: refused.Index, Kind: refused.Kind, Err: ipvs.ErrNoSuchService}
+}
+
 func checkValues(c *ipvs.Change) error {
 	switch c.Kind {
 	case ipvs.AddService, ipvs.EditService:
@@ -39,7 +66,16 @@ func checkValues(c *ipvs.Change) error {
 		if err := checkKey(c.Service.Key); err != nil {
 			return err
 		}
-		return checkDestination(&c.Destination, c.Service.Key.Is6())
+		if err := checkDestination(&c.Destination, c.Service.Key.Is6()); err != nil {
+			return err
+		}
+		switch unicast := isUnicast(c.Destination.Addr.Addr()); {
+		case !unicast && c.Kind == ipvs.AddDestination:
+			return invalid("real server address %v is not unicast", c.Destination.Addr.Addr())
+		case !unicast:
+			return ipvs.ErrNoSuchDestination // it cannot have been added
+		}
+		return nil
 	case ipvs.DeleteDestination:
 		if err := checkKey(c.Service.Key); err != nil {
 			return err
@@ -57,6 +93,11 @@ func checkValues(c *ipvs.Change) error {
 	case ipvs.SetSysctl:
 		if c.Name == "" {
 			return invalid("sysctl without a name")
+		}
+		return nil
+	case ipvs.ChangeMarks:
+		if len(c.Words) == 0 {
+			return invalid("mark without a command")
 		}
 		return nil
 	}
@@ -116,9 +157,6 @@ func checkDestination(d *ipvs.Destination, service6 bool) error {
 	if err := checkAddr("real server", d.Addr); err != nil {
 		return err
 	}
-	if a := d.Addr.Addr(); a.IsUnspecified() || a.IsMulticast() || a == broadcast {
-		return invalid("real server address %v is not unicast", a)
-	}
 	switch d.Method {
 	case ipvs.Masq, ipvs.Route, ipvs.Tunnel:
 	default:
@@ -167,6 +205,8 @@ func checkTimeouts(t ipvs.Timeouts) error {
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func isUnicast(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() && a != broadcast }
 
 func checkAddr(of string, a netip.AddrPort) error {
 	if !a.IsValid() {

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"natlb/dataplane"
 )
 
 // announceAt is when a VIP is announced after it has appeared: more than once,
@@ -37,25 +39,24 @@ func (a *announcer) stop() {
 
 // vips returns the addresses that clients know: those of services, and those
 // that firewall marks lead to.
-func (d *daemon) vips() map[netip.Addr]bool {
+func vips(sc dataplane.Scope) map[netip.Addr]bool {
 	vips := map[netip.Addr]bool{}
-	for _, s := range d.director.Services() {
-		if vip := s.Key.VIP.Addr(); vip.Is4() {
-			vips[vip] = true
+	for _, key := range sc.Services {
+		if key.VIP.Addr().Is4() {
+			vips[key.VIP.Addr()] = true
 		}
 	}
-	for _, vip := range d.director.MarkVIPs() {
+	for _, vip := range sc.Marked {
 		vips[vip] = true
 	}
 	return vips
 }
 
-// announce tells the VIP side about VIPs that there are now and that were not
-// known.
-func (d *daemon) announce(known map[netip.Addr]bool) {
+// announce tells the VIP side about VIPs that are there and were not known.
+func (d *daemon) announce(known, there map[netip.Addr]bool) {
 	var fresh []uint32
-	for vip := range d.vips() {
-		if !known[vip] {
+	for vip := range there {
+		if !known[vip] && unicast4(vip) {
 			fresh = append(fresh, number4(vip))
 		}
 	}
@@ -77,4 +78,10 @@ func appeared(before, after *picture) bool {
 		}
 	}
 	return false
+}
+
+// unicast4 reports whether a host may have addr on a network. IPVS takes a
+// service on any address; to announce 0.0.0.0 or a group would mislead others.
+func unicast4(addr netip.Addr) bool {
+	return addr.Is4() && (addr.IsGlobalUnicast() || addr.IsLinkLocalUnicast())
 }

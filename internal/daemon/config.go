@@ -38,6 +38,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("no interface towards the clients: give --vip-if IF")
 	case len(c.DIPLinks) == 0:
 		return fmt.Errorf("no interface towards the real servers: give --dip-if IF (the same as --vip-if for one arm)")
+	case c.MaxConns < 0:
+		return fmt.Errorf("--max-conns takes a number of connections, not %d", c.MaxConns)
 	case !slices.Contains([]GuardMode{GuardAuto, GuardNFT, GuardNone}, c.Guard):
 		return fmt.Errorf("--guard takes auto, nft or none, not %q", c.Guard)
 	}

@@ -32,6 +32,7 @@ type daemon struct {
 
 	conflicts, faults seldom
 	announcements     announcer
+	events            chan dataplane.Event
 
 	mu      sync.Mutex // orders changes of the configuration and of the picture
 	picture *picture
@@ -51,7 +52,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, started: time.Now()}
+	d := &daemon{cfg: cfg, started: time.Now(), events: make(chan dataplane.Event, 256)}
 	d.conflicts.every, d.faults.every = time.Minute, time.Minute
 	socket, err := control.Listen(cfg.Socket)
 	if err != nil {
@@ -98,7 +99,7 @@ func (d *daemon) open() (err error) {
 		MaxConns: d.cfg.MaxConns,
 		NoRoute:  d.cfg.NoRoute,
 		ICMP:     readICMPLimits(),
-		Notify:   d.report,
+		Notify:   d.notify,
 		Clock:    d.now,
 	})
 	d.picture = newPicture(d.host.View(), links)
@@ -106,7 +107,7 @@ func (d *daemon) open() (err error) {
 	if d.guard, err = newGuard(d.cfg.Guard, links, d.cfg.Log); err != nil {
 		return err
 	}
-	if err := d.guard.keep(nil, nil, d.picture); err != nil {
+	if err := d.guard.keep(dataplane.Scope{}, d.picture); err != nil {
 		return err
 	}
 	d.worker, err = dataplane.NewWorker(d.director, 0, ports, d.now, d.resolve)
@@ -125,11 +126,12 @@ func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return d.worker.Run(ctx) })
 	group.Go(func() error { return d.follow(ctx) })
+	group.Go(func() error { return d.tell(ctx) })
 	group.Go(func() error { return d.keepTime(ctx) })
 	group.Go(func() error { return server.Serve(socket) })
 	group.Go(func() error {
 		<-ctx.Done()
-		notify(sdnotify.SdNotifyStopping)
+		tellSystemd(sdnotify.SdNotifyStopping)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCommands)
 		defer cancel()
 		err := server.Shutdown(end)
@@ -140,7 +142,7 @@ func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 	})
 	d.cfg.Log.Info("ready", "vip-if", d.cfg.VIPLinks, "dip-if", d.cfg.DIPLinks, "socket", d.cfg.Socket,
 		"services", len(d.director.Services()))
-	notify(sdnotify.SdNotifyReady)
+	tellSystemd(sdnotify.SdNotifyReady)
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -149,8 +151,8 @@ func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 	return nil
 }
 
-// notify tells systemd, if it is there, how far the director is.
-func notify(state string) { sdnotify.SdNotify(false, state) }
+// tellSystemd says, if systemd is there, how far the director is.
+func tellSystemd(state string) { sdnotify.SdNotify(false, state) }
 
 // follow keeps the picture of the host, the guard and the ports up to date.
 func (d *daemon) follow(ctx context.Context) error {
@@ -164,17 +166,24 @@ func (d *daemon) follow(ctx context.Context) error {
 		before := d.picture
 		d.picture = newPicture(d.host.View(), d.cfg.links())
 		d.director.SetHost(d.picture)
-		if err := d.guard.keep(d.director.Services(), d.director.MarkVIPs(), d.picture); err != nil {
-			if d.faults.allow(err.Error()) {
-				d.cfg.Log.Error("the host's kernel interferes", "err", err)
-			}
-		}
-		d.links.follow(d.picture)
-		if appeared(before, d.picture) {
-			d.announce(nil)
+		d.worker.Wake()
+		if !d.picture.view.SameFacts(before.view) { // not only a neighbour
+			d.adapt(before)
 		}
 		d.mu.Unlock()
-		d.worker.Wake()
+	}
+}
+
+// adapt makes guard, ports and announcements fit a host that has changed. The
+// caller holds d.mu.
+func (d *daemon) adapt(before *picture) {
+	scope := d.director.Scope()
+	if err := d.guard.keep(scope, d.picture); err != nil && d.faults.allow(err.Error()) {
+		d.cfg.Log.Error("the host's kernel interferes", "err", err)
+	}
+	d.links.follow(d.picture)
+	if appeared(before, d.picture) {
+		d.announce(nil, vips(scope))
 	}
 }
 
@@ -193,15 +202,18 @@ func (d *daemon) keepTime(ctx context.Context) error {
 		}
 		d.director.Housekeep(d.now())
 		d.director.Defend(freePages(), d.now())
+		d.mu.Lock()
+		d.links.follow(d.picture) // what could not be opened again at once
+		d.mu.Unlock()
 	}
 }
 
 // resolve passes the data path's questions about neighbours to the host.
 func (d *daemon) resolve(ask []dataplane.Resolve) {
+	view := d.host.View()
 	for _, r := range ask {
-		d.links.mu.Lock()
-		index := d.links.ports[r.Link].Index()
-		d.links.mu.Unlock()
-		d.host.Resolve(index, addr4(r.Addr))
+		if route := view.Route(addr4(r.Dst)); route.Kind == hostnet.Unicast {
+			d.host.Resolve(route.Link, route.NextHop)
+		}
 	}
 }

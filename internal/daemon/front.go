@@ -15,42 +15,52 @@ type front struct {
 
 var _ control.Director = front{}
 
-// Apply carries out a transaction. The guard covers new services before their
-// first packet can come, and lets go of old ones after their last.
+// Apply carries out a transaction. The guard covers new services, and the ports
+// capture their packets, before the first one can come; old ones are let go
+// after their last.
 func (f front) Apply(changes []ipvs.Change) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	known := f.d.vips()
-	cover := append(planned(changes), f.Director.Services()...)
-	if err := f.d.guard.keep(cover, f.Director.MarkVIPs(), f.d.picture); err != nil {
+	before := f.Director.Scope()
+	ahead := planned(before, changes)
+	if err := f.d.guard.keep(ahead, f.d.picture); err != nil {
+		return err
+	}
+	if err := f.d.links.capture(ahead); err != nil {
 		return err
 	}
 	err := f.Director.Apply(changes)
-	if guardErr := f.d.guard.keep(f.Director.Services(), f.Director.MarkVIPs(), f.d.picture); guardErr != nil {
+	after := f.Director.Scope()
+	if guardErr := f.d.guard.keep(after, f.d.picture); guardErr != nil {
 		f.d.cfg.Log.Error("guard", "err", guardErr)
 	}
+	if err := f.d.links.capture(after); err != nil {
+		f.d.cfg.Log.Error("links", "err", err)
+	}
 	if err == nil {
-		f.d.announce(known)
+		f.d.announce(vips(before), vips(after))
 		f.d.worker.Wake()
 	}
 	return err
 }
 
-// planned returns what a transaction adds, as far as the guard cares.
-func planned(changes []ipvs.Change) []ipvs.ServiceStatus {
-	var add []ipvs.ServiceStatus
+// planned returns the scope that a transaction leads to, as far as it adds
+// something that the guard can cover.
+func planned(sc dataplane.Scope, changes []ipvs.Change) dataplane.Scope {
 	for i := range changes {
-		switch c := &changes[i]; c.Kind {
-		case ipvs.AddService:
-			add = append(add, ipvs.ServiceStatus{Service: c.Service})
-		case ipvs.AddDestination:
-			add = append(add, ipvs.ServiceStatus{
-				Service:      c.Service,
-				Destinations: []ipvs.DestinationStatus{{Destination: c.Destination}},
-			})
+		c := &changes[i]
+		key, rip := c.Service.Key, c.Destination.Addr.Addr()
+		switch {
+		case c.Kind == ipvs.AddService && key.IsMark():
+			sc.Services = append(sc.Services, key)
+		case c.Kind == ipvs.AddService && key.VIP.Addr().Is4():
+			sc.Services = append(sc.Services, key)
+			sc.Owned = append(sc.Owned, key.VIP.Addr())
+		case c.Kind == ipvs.AddDestination && rip.Is4():
+			sc.Servers = append(sc.Servers, rip)
 		}
 	}
-	return add
+	return sc
 }
 
 // Counters implements [control.Director].

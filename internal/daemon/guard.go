@@ -1,9 +1,14 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"natlb/dataplane"
 	"natlb/internal/hostnet"
@@ -17,11 +22,37 @@ type guard struct {
 	log   *slog.Logger
 	nft   *hostnet.Guard
 	works error // why nftables cannot be used here, nil when it can
+
+	claim     *os.File // the lock that says whose the one table is
+	installed bool     // there are rules of ours to remove
+}
+
+// errGuarded is why a second director may not touch the table of the first.
+var errGuarded = errors.New("another natlb guards this network namespace")
+
+// claimTable locks the network namespace for this director's guard. The lock is
+// on the namespace's own file: it ends with the process, however that ends, and
+// leaves nothing behind.
+func claimTable() (*os.File, error) {
+	f, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	f.Close()
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = errGuarded
+	}
+	return nil, err
 }
 
 func newGuard(mode GuardMode, links []dataplane.Link, log *slog.Logger) (*guard, error) {
 	g := &guard{mode: mode, links: links, log: log, nft: hostnet.NewGuard(log)}
-	if mode != GuardNone {
+	g.claim, g.works = claimTable()
+	if g.works == nil && mode != GuardNone {
 		g.works = hostnet.GuardAvailable()
 	}
 	if mode == GuardNFT && g.works != nil {
@@ -37,27 +68,30 @@ func newGuard(mode GuardMode, links []dataplane.Link, log *slog.Logger) (*guard,
 
 // keep makes the guard fit the services and the host. It fails when the host
 // would interfere and nothing can be done about it.
-func (g *guard) keep(services []ipvs.ServiceStatus, marked []netip.Addr, p *picture) error {
-	rules, why := g.rules(services, p)
-	if local := addMarked(&rules, marked, p); local.IsValid() {
+func (g *guard) keep(sc dataplane.Scope, p *picture) error {
+	rules, why := g.rules(sc, p)
+	if local := addMarked(&rules, sc.Marked, p); local.IsValid() {
 		why = fmt.Sprintf("the VIP %v is an address of this host", local)
 	}
 	switch {
-	case why == "" && g.mode != GuardNone && g.works == nil:
-		return g.nft.Remove()
-	case why == "":
+	case why == "" && !g.installed:
 		return nil
+	case why == "":
+		err := g.nft.Remove()
+		g.installed = err != nil
+		return err
 	case g.mode == GuardNone:
 		return fmt.Errorf("%s, and --guard none forbids to keep the host's kernel out of the way", why)
 	case g.works != nil:
 		return fmt.Errorf("%s, and nftables cannot be used to keep the host's kernel out of the way: %w", why, g.works)
 	}
+	g.installed = true // even if it fails: to remove what is not there is no error
 	return g.nft.Apply(rules)
 }
 
 // rules returns what the guard has to drop, and in which way the host would
 // interfere without it; empty when it would not.
-func (g *guard) rules(services []ipvs.ServiceStatus, p *picture) (r hostnet.GuardRules, why string) {
+func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why string) {
 	for i, l := range g.links {
 		if l.Side&dataplane.VIPSide != 0 {
 			r.VIPLinks = append(r.VIPLinks, l.Name)
@@ -75,23 +109,25 @@ func (g *guard) rules(services []ipvs.ServiceStatus, p *picture) (r hostnet.Guar
 		}
 	}
 	forwards := why != ""
-	owned, servers := map[netip.Addr]bool{}, map[netip.Addr]bool{}
-	for _, s := range services {
-		vip := s.Key.VIP
-		if s.Key.IsMark() {
-			// its VIPs come from the rules of natlb mark
-		} else if p.view.IsLocal(vip.Addr()) {
-			r.Services = append(r.Services, hostnet.GuardService{Proto: s.Key.Proto, VIP: vip})
+	for _, key := range sc.Services {
+		if vip := key.VIP; vip.IsValid() && p.view.IsLocal(vip.Addr()) {
+			r.Services = append(r.Services, hostnet.GuardService{Proto: key.Proto, VIP: vip})
 			why = fmt.Sprintf("the VIP %v is an address of this host", vip.Addr())
-		} else if forwards && !owned[vip.Addr()] {
-			owned[vip.Addr()] = true
-			r.OwnedVIPs = append(r.OwnedVIPs, vip.Addr())
 		}
-		for _, d := range s.Destinations {
-			if rip := d.Addr.Addr(); !servers[rip] && !p.view.IsLocal(rip) {
-				servers[rip] = true
-				r.Servers = append(r.Servers, rip)
-			}
+	}
+	if why == "" && !slices.ContainsFunc(sc.Marked, p.view.IsLocal) {
+		return r, ""
+	}
+	// What is no longer in the table stays covered: natlb answers and routes for
+	// it still, and the host would do the same a second time.
+	for _, vip := range sc.Owned {
+		if forwards && !p.view.IsLocal(vip) {
+			r.OwnedVIPs = append(r.OwnedVIPs, vip)
+		}
+	}
+	for _, rip := range sc.Servers {
+		if !p.view.IsLocal(rip) {
+			r.Servers = append(r.Servers, rip)
 		}
 	}
 	return r, why

@@ -54,7 +54,7 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop {
 	}
 	n := p.view.Neighbour(r.Link, r.NextHop)
 	hop := dataplane.Hop{
-		Kind: dataplane.HopForward, Link: link, MTU: r.MTU, Gateway: number4(r.NextHop),
+		Kind: dataplane.HopForward, Link: link, MTU: r.MTU,
 		Resolved: n.State == hostnet.NeighbourUsable, Failed: n.State == hostnet.NeighbourFailed,
 		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC,
 	}

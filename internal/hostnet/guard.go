@@ -152,7 +152,7 @@ func (g *Guard) findLinks(r GuardRules) []guardLink {
 	slices.Sort(missing)
 	for _, name := range missing {
 		if !slices.Contains(g.missing, name) {
-			g.log.Warn("interface does not exist, it is not guarded", "interface", name)
+			g.log.Warn("interface does not exist, it is not guarded", "link", name)
 		}
 	}
 	g.missing = missing

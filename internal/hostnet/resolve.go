@@ -27,6 +27,7 @@ type resolver struct {
 
 	mu    sync.Mutex
 	asked map[neighbourKey]time.Time
+	swept time.Time // when asked was last rid of old entries
 }
 
 // newResolver opens its socket in the calling thread's namespace.
@@ -57,6 +58,10 @@ func (r *resolver) ask(k neighbourKey) {
 		return
 	}
 	if len(r.asked) >= maxAsked {
+		if now.Sub(r.swept) < resolveInterval {
+			return
+		}
+		r.swept = now
 		maps.DeleteFunc(r.asked, func(_ neighbourKey, last time.Time) bool {
 			return now.Sub(last) >= resolveInterval
 		})

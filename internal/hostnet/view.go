@@ -63,6 +63,9 @@ func (f *facts) same(links []Link, addrs []address, routes []routeEntry) bool {
 		slices.EqualFunc(routes, f.routes, func(a, b routeEntry) bool { return a.equal(&b) })
 }
 
+// SameFacts reports whether v and o differ in neighbours at most.
+func (v *View) SameFacts(o *View) bool { return v.facts == o.facts }
+
 // Route finds the way to dst by the longest matching prefix in the local, main
 // and default tables, in this order; among equal prefixes the lowest metric
 // wins, and among several next hops a hash of dst chooses. The host's policy

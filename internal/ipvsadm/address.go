@@ -53,7 +53,7 @@ func (p *parser) host4(text string) (netip.Addr, bool) {
 	if a, ok := inetAton(text); ok {
 		return a, true
 	}
-	if text == "" || strings.ContainsAny(text, " \t\r\n") {
+	if text == "" || strings.ContainsAny(text, ": \t\r\n") { // no host's name has a colon; a resolver may take it for IPv6
 		return netip.Addr{}, false
 	}
 	return p.lookup.Host(p.ctx, text)

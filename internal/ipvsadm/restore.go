@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"strings"
 )
 
 // restore is -R: every line of standard input is a command line, executed at
@@ -18,6 +19,9 @@ func (s *invocation) restore(*line) error {
 		text, end := in.ReadString('\n')
 		if words := fields(text); len(words) > 0 {
 			err := s.execute(words)
+			if s.ctx.Err() != nil {
+				return usage("interrupted: this line and those after it may not have been applied: %s", strings.TrimSpace(text))
+			}
 			var f *fault
 			if errors.As(err, &f) && f.ends {
 				return err

@@ -110,7 +110,7 @@ func (p *parser) rule(words []string) (ipvs.Change, error) {
 	if err != nil {
 		var f *fault
 		if errors.As(err, &f) && f.ends && f.status == statusRefused {
-			err = fmt.Errorf("%q does not start with a command (-A, -a, ...)", strings.Join(words, " "))
+			err = fmt.Errorf("%.80q does not start with a command (-A, -a, ...)", strings.Join(words, " "))
 		}
 		return ipvs.Change{}, err
 	}

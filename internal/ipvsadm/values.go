@@ -99,9 +99,14 @@ func setSchedFlags(_ *parser, ln *line, v string) error {
 }
 
 // setServer gives the server the port on the line, else the service's if that
-// is known already (0 for a mark).
+// is known already (0 for a mark). A mark has no protocol; 1.31 takes its
+// servers' port names for TCP's.
 func setServer(p *parser, ln *line, v string) error {
-	addr, port, given, ok := p.hostPort(v, ln.service.Key.Proto)
+	proto := ln.service.Key.Proto
+	if ln.service.Key.IsMark() {
+		proto = ipvs.TCP
+	}
+	addr, port, given, ok := p.hostPort(v, proto)
 	if !ok {
 		return usage(badServer)
 	}

@@ -137,7 +137,7 @@ func (n *network) batch(f *dataplane.Frame) {
 		n.deliver(out.Link, slices.Clone(out.Data))
 	}
 	for _, ask := range n.shard.Unresolved() {
-		n.resolve(ask.Addr)
+		n.resolve(ask.Dst)
 	}
 }
 

@@ -73,10 +73,8 @@ func (h *Host) Lookup(dst uint32) dataplane.Hop {
 	}
 	link := h.Links[best.Link]
 	state := h.Neighbours[gateway]
-	b := gateway.As4()
 	hop := dataplane.Hop{
 		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, Source: link.Addr, LinkMAC: link.MAC,
-		Gateway:  uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]),
 		Resolved: state <= Stale, Stale: state == Stale, Failed: state == Failed,
 	}
 	if hop.Resolved {

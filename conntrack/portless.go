@@ -1,0 +1,48 @@
+package conntrack
+
+import "time"
+
+// A portless entry is a connection whose client port is not known yet, because
+// so far the connection has only been announced (FTP's passive mode). Its key
+// has client port 0; the client's first packet finds it by the rest of its key
+// and fills the port in (semantics 3.3, 5.6).
+
+// InsertPortless is Insert for such an entry: k.CPort is 0, and the entry has the
+// flag NoCPort.
+func (t *Table4) InsertPortless(k *Key4, now time.Duration) Ref {
+	r := t.Insert(k, now)
+	if r != 0 {
+		t.At(r).Flags |= NoCPort
+		t.portless++
+	}
+	return r
+}
+
+// SetCPort gives a portless entry its client port, in host byte order. It is
+// then found as the newest with its key. An entry that has its port keeps it.
+func (t *Table4) SetCPort(r Ref, port uint16) {
+	c := t.At(r)
+	if c.Flags&NoCPort == 0 {
+		return
+	}
+	t.unhash(r, c)
+	c.CPort = port
+	c.Flags &^= NoCPort
+	t.portless--
+	t.enter(r, c)
+}
+
+// findPortless returns the portless entry that fits k but for the client's port,
+// newest first, or 0.
+func (t *Table4) findPortless(k *Key4) Ref {
+	h := t.hash(k.Proto, k.CIP, 0)
+	for r := *t.index.bucket(h); r != 0; {
+		c := t.At(r)
+		if c.hash == h && c.Flags&NoCPort != 0 && c.VIP == k.VIP && c.VPort == k.VPort &&
+			c.CIP == k.CIP && c.Proto == k.Proto {
+			return r
+		}
+		r = c.next
+	}
+	return 0
+}

@@ -1,0 +1,48 @@
+package dataplane_test
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"natlb/dataplane"
+	"natlb/ipvs"
+)
+
+// TestVerdictsAreDocumented: docs/verdicts.md says of every verdict, in their
+// order, what it means and what to do about it.
+func TestVerdictsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/verdicts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for v := range dataplane.Verdict(dataplane.NumVerdicts) {
+		want = append(want, v.String())
+	}
+	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| [^|]+ \\| [^|]+ \\|$")
+	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
+		got = append(got, m[1])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rows of docs/verdicts.md (-dataplane +document):\n%s", diff)
+	}
+}
+
+// TestSysctlsOfLaterFeatures: what IPVS has and natlb has not is refused by
+// name, not taken for a slip of the pen.
+func TestSysctlsOfLaterFeatures(t *testing.T) {
+	w := newWorld(nil)
+	for _, name := range []string{
+		"backup_only", "sync_version", "sync_threshold", "cache_bypass", "pmtu_disc", "schedule_icmp",
+		"sloppy_sctp", "snat_reroute", "conntrack", "debug_level", "est_nice", "conn_lfactor",
+	} {
+		err := w.dir.Apply([]ipvs.Change{{Kind: ipvs.SetSysctl, Name: name, Value: "1"}})
+		if !errors.Is(err, ipvs.ErrUnsupportedSysctl) {
+			t.Errorf("sysctl %s=1 = %v, want %v", name, err, ipvs.ErrUnsupportedSysctl)
+		}
+	}
+}

@@ -1,0 +1,225 @@
+package dataplane
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"natlb/conntrack"
+	"natlb/internal/ftp"
+	"natlb/ipvs"
+	"natlb/rewrite"
+)
+
+// The FTP helper reads along on control connections and enters the data
+// connections that they announce into the table, so that these pass to and from
+// the same real server (semantics 11.1, ip_vs_ftp.c):
+//
+//	active   client: PORT or EPRT, its endpoint     CIP:port ► VIP:20   to RIP:20, which connects
+//	passive  server: 227 or 229 with its endpoint   CIP:any  ► VIP:port to RIP:port; the 227 then names the VIP
+//
+// The client's port of a passive data connection is not known before its first
+// packet. A 227 may change its length by that, and from then on the sequence
+// numbers of the server, and what the client acknowledges of them, are moved.
+//
+// A data connection always goes to the server of its control connection. A 227
+// that names another address, as servers do that are told to announce the VIP,
+// does not change that.
+
+// helps reports whether new connection c gets the helper.
+func (d *Director) helps(c *conntrack.Conn4) bool {
+	return c.Proto == protoTCP && c.Masq() && slices.Contains(d.cfg.FTPPorts, c.VPort)
+}
+
+// helpIn does what a client's packet asks for beyond its translation: it fills
+// in the port that a data connection waited for, and reads commands. Forward
+// means go on.
+func (s *Shard) helpIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+	s.table.SetCPort(r, p.SrcPort)
+	if !c.Is(conntrack.Helped) {
+		return Forward
+	}
+	if !checksumOK(f, p) {
+		return DropChecksum
+	}
+	if p.TCPFlags&conntrack.FlagSYN != 0 && c.State == conntrack.TCPSynRecv {
+		// A new stream through the old entry: nothing of the last one's is moved.
+		*s.table.Helper(r) = conntrack.Helper{}
+		c.Flags &^= conntrack.OutSeq
+	}
+	if c.State == conntrack.TCPEstablished {
+		if v := s.ftpCommand(f, p, c, r, now); v != Forward {
+			return v
+		}
+	}
+	if c.Is(conntrack.OutSeq) {
+		rewrite.MapTCPAcks(f.Data, p, s.table.Helper(r).Out.Ack, f.Offload.Partial())
+	}
+	return Forward
+}
+
+// helpOut reads a server's packet of a connection with the helper, before it is
+// counted: it may change its length. Forward means go on.
+func (s *Shard) helpOut(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+	if !checksumOK(f, p) {
+		return DropChecksum
+	}
+	if c.State == conntrack.TCPEstablished {
+		if v := s.ftpReply(f, p, c, r, now); v != Forward {
+			return v
+		}
+	}
+	if c.Is(conntrack.OutSeq) {
+		seq := s.table.Helper(r).Out.Seq(rewrite.TCPSeq(f.Data, p))
+		rewrite.SetTCPSeq(f.Data, p, seq, f.Offload.Partial())
+	}
+	return Forward
+}
+
+// checksumOK verifies a segment that a helper is going to read or change, which
+// must not become right by that (semantics 5.6). Where the checksum is left to the
+// outlet, or the inlet has verified it, there is nothing to do.
+func checksumOK(f *Frame, p *rewrite.Packet) bool {
+	return f.Offload.Flags&(OffloadNeedsCsum|OffloadDataValid) != 0 || rewrite.TCPChecksumOK(f.Data, p)
+}
+
+// ftpCommand looks for a command of the client about a data connection.
+func (s *Shard) ftpCommand(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+	payload := rewrite.TCPPayload(f.Data, p)
+	if mode := ftp.Passive(payload); mode != ftp.None {
+		s.table.Helper(r).Awaits = uint8(mode)
+		return Forward
+	}
+	client, ok := ftp.Active(payload)
+	if !ok {
+		return Forward
+	}
+	s.table.Helper(r).Awaits = uint8(ftp.None)
+	key := conntrack.Key4{CIP: addr4(client.Addr()), VIP: c.VIP, CPort: client.Port(), VPort: c.VPort - 1, Proto: protoTCP}
+	return s.expectData(c, r, &key, c.RPort-1, now)
+}
+
+// ftpReply looks for the server's answer to a passive command, and rewrites it.
+func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+	payload := rewrite.TCPPayload(f.Data, p)
+	if len(payload) == 0 {
+		return Forward
+	}
+	h, seq := s.table.Helper(r), rewrite.TCPSeq(f.Data, p)
+	mode, at, again := ftp.Mode(h.Awaits), 0, false
+	// A repetition may have the reply anywhere: it is cut as the server likes.
+	if back := h.RewroteAt - seq; ftp.Mode(h.Rewrote) != ftp.None && back < uint32(len(payload)) {
+		mode, at, again = ftp.Mode(h.Rewrote), int(back), true
+	}
+	if mode == ftp.None {
+		return Forward
+	}
+	reply, ok := ftp.ParseReply(payload[at:])
+	if !ok || reply.Mode != mode {
+		return Forward
+	}
+	port := reply.Server.Port()
+	if !again {
+		key := conntrack.Key4{CIP: c.CIP, VIP: c.VIP, VPort: port, Proto: protoTCP}
+		if v := s.expectData(c, r, &key, port, now); v != Forward {
+			return v
+		}
+		h.Awaits, h.Rewrote, h.RewroteAt = uint8(ftp.None), uint8(mode), seq
+	}
+	if mode == ftp.EPSV {
+		return Forward // it names the port alone, which is the VIP's, too
+	}
+	var buf [ftp.EndpointLen]byte
+	text := ftp.AppendEndpoint(buf[:0], netip.AddrPortFrom(fromAddr4(c.VIP), port))
+	before := p.End
+	if v := s.replace(f, p, at+reply.From, at+reply.To, text); v != Forward {
+		return v
+	}
+	if p.End != before {
+		h.Out.Resize(h.RewroteAt, int32(p.End-before))
+		c.Flags |= conntrack.OutSeq
+	}
+	return Forward
+}
+
+// expectData enters the data connection that control, which is r, has announced,
+// or makes one that is there listen again. It hangs on control, which cannot
+// expire before it, and is counted with the server, but not as a connection of
+// the service (semantics section 7).
+//
+// It goes into the shard of its control connection, which with several shards is
+// the wrong one: packets are steered by the client's endpoint, whose port
+// here is another one, or not known. Then the announcement has to be handed to the shard that
+// will see the packets, all of them for a port not known; and Control, a Ref of
+// one table, has to become the shard's, too.
+func (s *Shard) expectData(control *conntrack.Conn4, r conntrack.Ref, key *conntrack.Key4, rport uint16, now time.Duration) Verdict {
+	srv := &s.view.servers[control.Dest]
+	data := s.expected(control, key, rport)
+	if data == 0 {
+		insert := s.table.Insert
+		if key.CPort == 0 {
+			insert = s.table.InsertPortless
+		}
+		data = insert(key, now)
+		if data == 0 && s.table.Evict() {
+			data = insert(key, now)
+		}
+		if data == 0 {
+			return DropTableFull // the sender repeats it
+		}
+		d := s.table.At(data)
+		d.Dest, d.RIP, d.RPort, d.Mark = control.Dest, control.RIP, rport, control.Mark
+		d.Flags |= conntrack.Inactive | conntrack.Flags(ipvs.Masq)
+		d.Control = r
+		control.NControl++
+		srv.BindInactive()
+	}
+	d := s.table.At(data)
+	if d.Listen(&s.view.timeouts) == conntrack.Deactivated {
+		srv.Deactivate()
+	}
+	s.table.Arm(data, d, now)
+	return Forward
+}
+
+// expected returns the entry of a data connection with that key to that port of
+// control's server, or 0.
+func (s *Shard) expected(control *conntrack.Conn4, key *conntrack.Key4, rport uint16) conntrack.Ref {
+	r := s.table.FindIn(key)
+	if r == 0 {
+		return 0
+	}
+	d := s.table.At(r)
+	if d.CPort != key.CPort || d.Dest != control.Dest || d.RIP != control.RIP || d.RPort != rport || !d.Masq() {
+		return 0
+	}
+	return r
+}
+
+// replace puts text in the place of the bytes from up to to of the payload.
+func (s *Shard) replace(f *Frame, p *rewrite.Packet, from, to int, text []byte) Verdict {
+	room := s.out.room(p.End + len(text))
+	if room == nil {
+		return DropNoBuffer
+	}
+	n := rewrite.ReplacePayload(room, f.Data, p, from, to, text, f.Offload.Partial())
+	s.out.trim(room, n)
+	if n == 0 {
+		return DropTooBig
+	}
+	f.Data, f.WireLen = room[:n], uint32(n)
+	s.frags.resize(p.End - p.L4)
+	return Forward
+}
+
+// resize makes the pieces of the packet in the works, if it came in pieces, fit
+// a payload of that length.
+func (q *fragments) resize(length int) {
+	n := len(q.cuts)
+	for n > 1 && int(q.cuts[n-1].from) >= length {
+		n--
+	}
+	if q.cuts = q.cuts[:n]; n > 0 {
+		q.cuts[n-1].to = uint16(length)
+	}
+}

@@ -1,0 +1,36 @@
+package dataplane
+
+import (
+	"net/netip"
+
+	"natlb/ipvs"
+)
+
+// Scope is what of the network a director deals with.
+type Scope struct {
+	Services []ipvs.ServiceKey // in order of creation
+	Marked   []netip.Addr      // VIPs that firewall marks lead to
+
+	// Owned are the VIPs of services, and Servers the real servers, now or
+	// since the director started: natlb goes on answering for them and routing
+	// for them, so that taking something out of the table cuts nobody off.
+	Owned   []netip.Addr
+	Servers []netip.Addr
+}
+
+// Scope returns the director's scope. Its slices must not be changed, but may be
+// appended to; no shard is held up.
+func (d *Director) Scope() Scope {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sc := Scope{
+		Services: make([]ipvs.ServiceKey, 0, len(d.services)),
+		Marked:   d.markVIPs,
+		Owned:    d.roles.owned[:len(d.roles.owned):len(d.roles.owned)],
+		Servers:  d.roles.servers[:len(d.roles.servers):len(d.roles.servers)],
+	}
+	for _, s := range d.services {
+		sc.Services = append(sc.Services, s.key)
+	}
+	return sc
+}
