@@ -34,6 +34,7 @@ func Listen(path string) (net.Listener, error) {
 	if len(path) > maxPath {
 		return nil, fmt.Errorf("control socket: the path has %d bytes and may have %d: give a shorter --socket", len(path), maxPath)
 	}
+	awaitDeath(path)
 	unlock, err := lockDir(filepath.Dir(path))
 	if err != nil {
 		return nil, err
@@ -97,17 +98,35 @@ func removeStale(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("control socket: %s exists and is not a socket", path)
 	}
-	probe, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		probe.Close()
-	}
-	if !errors.Is(err, unix.ECONNREFUSED) { // only a dead listener refuses
+	if !dead(path) {
 		return fmt.Errorf("%w (it listens on %s)", ErrAlreadyRunning, path)
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
 	return nil
+}
+
+// awaitDeath waits a moment for a listener at path to go: a director that was
+// killed just now answers until the kernel has taken it down.
+func awaitDeath(path string) {
+	const dying = 500 * time.Millisecond
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != fs.ModeSocket {
+		return
+	}
+	for deadline := time.Now().Add(dying); !dead(path) && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// dead reports whether nobody listens at path any more: only a dead listener
+// refuses.
+func dead(path string) bool {
+	probe, err := net.DialTimeout("unix", path, time.Second)
+	if err == nil {
+		probe.Close()
+	}
+	return errors.Is(err, unix.ECONNREFUSED)
 }
 
 func groupID(name string) (int, bool) {

@@ -25,6 +25,7 @@ type Config struct {
 	Rules    string   // rules file, or empty
 	Socket   string   // path of the control socket
 	NoRoute  bool     // do not act as the real servers' gateway
+	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
 	MaxConns int    // cap on connections, 0: the default
 	Version  string // of natlb
@@ -40,10 +41,25 @@ func (c *Config) check() error {
 		return fmt.Errorf("no interface towards the real servers: give --dip-if IF (the same as --vip-if for one arm)")
 	case c.MaxConns < 0:
 		return fmt.Errorf("--max-conns takes a number of connections, not %d", c.MaxConns)
+	case len(c.FTPPorts) > maxFTPPorts:
+		return fmt.Errorf("--ftp-ports takes at most %d ports, not %d", maxFTPPorts, len(c.FTPPorts))
+	case slices.ContainsFunc(c.FTPPorts, func(p int) bool { return p < 2 || p > 65535 }):
+		return fmt.Errorf("--ftp-ports takes ports from 2 to 65535 (the port below is that of the data), not %v", c.FTPPorts)
 	case !slices.Contains([]GuardMode{GuardAuto, GuardNFT, GuardNone}, c.Guard):
 		return fmt.Errorf("--guard takes auto, nft or none, not %q", c.Guard)
 	}
 	return nil
+}
+
+// maxFTPPorts is as many as the kernel's module takes (IP_VS_APP_MAX_PORTS).
+const maxFTPPorts = 8
+
+// ftpPorts returns the ports as the data path has them.
+func (c *Config) ftpPorts() (ports []uint16) {
+	for _, p := range c.FTPPorts {
+		ports = append(ports, uint16(p))
+	}
+	return ports
 }
 
 // links returns the director's links: each interface once, with its sides.

@@ -48,7 +48,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	rules, err := readRules(cfg.Rules)
+	rules, err := readRules(ctx, cfg.Rules)
 	if err != nil {
 		return err
 	}
@@ -59,27 +59,49 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer socket.Close()
+	defer d.close()
 	if err := d.open(); err != nil {
 		return err
 	}
-	defer d.host.Close()
-	defer d.guard.remove()
 	if err := (front{d.director, d}).Apply(rules.Changes); err != nil {
 		return rules.Locate(err)
 	}
 	return d.run(ctx, socket)
 }
 
-func readRules(name string) (*ipvsadm.Rules, error) {
+// readRules reads a rules file. Files can block (a FIFO) and names in them take
+// their time to look up: a director that is told to stop does not wait for them.
+func readRules(ctx context.Context, name string) (rules *ipvsadm.Rules, err error) {
 	if name == "" {
 		return new(ipvsadm.Rules), nil
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("rules: %w", err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var f *os.File
+		if f, err = os.Open(name); err != nil {
+			err = fmt.Errorf("rules: %w", err)
+			return
+		}
+		defer f.Close()
+		rules, err = ipvsadm.ParseRules(f, name)
+	}()
+	select {
+	case <-done:
+		return rules, err
+	case <-ctx.Done():
+		return nil, errors.New("stopped while reading the rules")
 	}
-	defer f.Close()
-	return ipvsadm.ParseRules(f, name)
+}
+
+// close gives back what open has taken, however far it came.
+func (d *daemon) close() {
+	if d.guard != nil {
+		d.guard.remove()
+	}
+	if d.host != nil {
+		d.host.Close()
+	}
 }
 
 // open makes everything that a director needs, and starts nothing.
@@ -96,8 +118,9 @@ func (d *daemon) open() (err error) {
 		Links:    links,
 		Seed:     rand.Uint64(),
 		Rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		MaxConns: d.cfg.MaxConns,
+		MaxConns: d.maxConns(),
 		NoRoute:  d.cfg.NoRoute,
+		FTPPorts: d.cfg.ftpPorts(),
 		ICMP:     readICMPLimits(),
 		Notify:   d.notify,
 		Clock:    d.now,

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"strconv"
+
+	"natlb/conntrack"
 )
 
 // freePages returns the host's free memory and block buffers in pages of 4 KiB,
@@ -23,6 +25,24 @@ func freePages() int {
 }
 
 const plenty = 1 << 30
+
+// maxConns returns the cap on connections: what the operator said, else as many
+// as fit into a quarter of the machine's memory, at most the table's default.
+func (d *daemon) maxConns() int {
+	const entry = 112 // bytes, index included
+	if d.cfg.MaxConns > 0 {
+		return d.cfg.MaxConns
+	}
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return conntrack.DefaultMax
+	}
+	total, ok := meminfo(b, "MemTotal:")
+	if !ok {
+		return conntrack.DefaultMax
+	}
+	return min(total*1024/4/entry, conntrack.DefaultMax)
+}
 
 // meminfo returns a field of /proc/meminfo, in KiB.
 func meminfo(b []byte, name string) (int, bool) {
