@@ -43,7 +43,9 @@ func TestHostileFrames(t *testing.T) {
 		} {
 			mac, err := c.Director.HardwareAddr(side.facing)
 			must(t, err)
-			seeds := goodFrames(t, mac, side.source, side.target)
+			own, err := side.from.HardwareAddr(side.link)
+			must(t, err)
+			seeds := goodFrames(t, mac, own, side.source, side.target)
 			sendRaw(t, side.from, side.link, 5000, func() []byte { return spoil(random, seeds) })
 		}
 		l.more(50)
@@ -56,11 +58,13 @@ func TestHostileFrames(t *testing.T) {
 }
 
 // goodFrames are correct frames to be spoilt: TCP, UDP, fragments, ICMP errors
-// that quote a packet, ARP.
-func goodFrames(t *testing.T, mac net.HardwareAddr, from, to netip.Addr) [][]byte {
+// that quote a packet, ARP. They carry the sender's own MAC address: a false one
+// in a request that is good otherwise would mislead the director's kernel about
+// a real server, as it misleads any host.
+func goodFrames(t *testing.T, mac, own net.HardwareAddr, from, to netip.Addr) [][]byte {
 	t.Helper()
 	ethernet := func(kind layers.EthernetType) *layers.Ethernet {
-		return &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 7, 7}, DstMAC: mac, EthernetType: kind}
+		return &layers.Ethernet{SrcMAC: own, DstMAC: mac, EthernetType: kind}
 	}
 	ip := func(protocol layers.IPProtocol) *layers.IPv4 {
 		return &layers.IPv4{Version: 4, TTL: 64, Id: 77, Protocol: protocol, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
@@ -94,7 +98,7 @@ func goodFrames(t *testing.T, mac net.HardwareAddr, from, to netip.Addr) [][]byt
 		frame(ethernet(layers.EthernetTypeIPv4), ip(layers.IPProtocolICMPv4), unreachable, quoted, tcp(quoted)),
 		frame(ethernet(layers.EthernetTypeARP), &layers.ARP{
 			AddrType: layers.LinkTypeEthernet, Protocol: layers.EthernetTypeIPv4, HwAddressSize: 6, ProtAddressSize: 4, Operation: 1,
-			SourceHwAddress: []byte{2, 0, 0, 0, 7, 7}, SourceProtAddress: from.AsSlice(), DstHwAddress: make([]byte, 6), DstProtAddress: to.AsSlice(),
+			SourceHwAddress: own, SourceProtAddress: from.AsSlice(), DstHwAddress: make([]byte, 6), DstProtAddress: to.AsSlice(),
 		}),
 	}
 }
