@@ -1,6 +1,7 @@
 package dataplane_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -24,10 +25,12 @@ func FuzzProcess(f *testing.F) {
 func playRecords(t *testing.T, data []byte) {
 	w := newWorld(func(c *dataplane.Config) {
 		c.MaxConns = 64
+		c.FTPPorts = []uint16{21}
 		c.Links[dipLink].Caps.Offload = len(data)%2 == 0
 	})
 	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-a -t 10.10.1.1:80 -r 10.20.0.12:80 -m -x 3\n"+
-		"-A -u 10.10.1.1:53 -s sh\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.13:53 -g")
+		"-A -u 10.10.1.1:53 -s sh\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.13:53 -g\n"+
+		"-A -t 10.10.1.9:21 -s rr\n-a -t 10.10.1.9:21 -r 10.20.0.14:21 -m")
 	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.12")] = packettest.Unresolved })
 	for records := 0; len(data) >= 3 && records < 100; records++ {
 		kind, n := data[0], min(int(binary.BigEndian.Uint16(data[1:])), len(data)-3)
@@ -90,5 +93,15 @@ func fuzzSeeds() [][]byte {
 	errors = append(errors, record(2, packettest.Packet{Src: server, Dst: client, Proto: 1, Type: 3, Code: 4, Rest: 1400, Payload: quoted}.Frame())...)
 	errors = append(errors, record(0, packettest.Packet{Src: client, Dst: vip, Proto: 1, Type: 8, Payload: make([]byte, 20)}.Frame())...)
 	errors = append(errors, record(0, packettest.ARPRequest(packettest.NeighbourMAC(client.Addr()), client.Addr(), vip.Addr()))...)
-	return [][]byte{life, pieces, errors}
+	ftp := func(kind byte, flags, say string) []byte {
+		p := packettest.Packet{Src: client, Dst: netip.MustParseAddrPort("10.10.1.9:21"), Proto: 6, Flags: flags, DF: true, Payload: []byte(say)}
+		if kind == 2 {
+			p.Src, p.Dst = netip.MustParseAddrPort("10.20.0.14:21"), client
+		}
+		return record(kind, p.Frame())
+	}
+	return [][]byte{life, pieces, errors, bytes.Join([][]byte{
+		ftp(0, "S", ""), ftp(2, "SA", ""), ftp(0, "A", ""), ftp(0, "PA", "PORT 10,10,3,5,15,162\r\n"), ftp(0, "PA", "PASV\r\n"),
+		ftp(2, "PA", "227 (10,20,0,14,15,160)\r\n"), ftp(2, "PA", "150 go\r\n"), ftp(0, "A", ""), record(1, make([]byte, 1300)),
+	}, nil)}
 }

@@ -27,7 +27,39 @@ func (s *Shard) icmpError(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 	if r := s.table.FindIn(&key); r != 0 {
 		return s.errorIn(f, p, q, r, now)
 	}
+	if s.view.settings.scheduleICMP != 0 {
+		return s.scheduleError(f, p, q, now)
+	}
 	return s.accept(f, p, now)
+}
+
+// scheduleError makes a connection for an error of the client's side about one
+// that is not known, as a director does that has taken over from another
+// (sysctl schedule_icmp): the error is news for some real server. Without one it
+// is dropped, no error answers an error (semantics 5.5).
+func (s *Shard) scheduleError(f *Frame, p, q *rewrite.Packet, now time.Duration) Verdict {
+	if q.Proto != protoTCP && q.Proto != protoUDP {
+		return s.accept(f, p, now)
+	}
+	// What the client would have sent to be quoted so.
+	as := rewrite.Packet{Src: q.Dst, SrcPort: q.DstPort, Dst: q.Src, DstPort: q.SrcPort, Proto: q.Proto}
+	mark := s.view.marks.of(p, s.dir.cfg.Links[f.Link].Name)
+	svc := s.view.find(mark, as.Proto, as.Dst, as.DstPort)
+	if svc == nil || as.SrcPort == ftpDataPort || s.martian(&as) {
+		return s.accept(f, p, now)
+	}
+	n, v := s.pick(&as, svc, now)
+	if v != Forward {
+		return DropNoDestination
+	}
+	if !svc.key.IsMark() {
+		mark = 0
+	}
+	r, v := s.connect(&as, svc, n, mark, now)
+	if v != Forward {
+		return v
+	}
+	return s.errorIn(f, p, q, r, now)
 }
 
 // errorOut sends an error of the servers' side to the client, as from the VIP.

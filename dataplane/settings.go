@@ -24,6 +24,7 @@ type settings struct {
 	lblcrExpiration         int
 	natICMPSend             int
 	runEstimation           int
+	scheduleICMP            int
 	secureTCP               int
 	sloppyTCP               int
 
@@ -73,6 +74,8 @@ var sysctls = []sysctl{
 		"1: a real server that sends outside of connections gets port unreachable"},
 	{"run_estimation", func(s *settings) *int { return &s.runEstimation }, 0, 1, 1,
 		"0: rates stand still"},
+	{"schedule_icmp", func(s *settings) *int { return &s.scheduleICMP }, 0, 1, 0,
+		"1: an ICMP error about a connection that is not known makes one, so that a real server hears of it"},
 	{"secure_tcp", func(s *settings) *int { return &s.secureTCP }, 0, 3, 0,
 		"TCP tables in which only the server's packets establish a connection: " + defenceModes},
 	{"sloppy_tcp", func(s *settings) *int { return &s.sloppyTCP }, 0, 1, 0,
@@ -85,8 +88,8 @@ var later = map[string]string{
 	"sync_persist_mode": "synchronization", "sync_qlen_max": "synchronization", "sync_sock_size": "synchronization",
 	"sync_threshold": "synchronization", "sync_refresh_period": "synchronization", "sync_retries": "synchronization",
 	"cache_bypass": "forwarding to the original destination", "pmtu_disc": "tunnels", "ignore_tunneled": "tunnels",
-	"sloppy_sctp": "SCTP", "schedule_icmp": "scheduling by ICMP errors",
-	"conntrack": "netfilter's connection tracking", "snat_reroute": "source-policy routing",
+	"sloppy_sctp": "SCTP",
+	"conntrack":   "netfilter's connection tracking", "snat_reroute": "source-policy routing",
 	"debug_level": "kernel logging", "est_cpulist": "estimator threads", "est_nice": "estimator threads",
 	"conn_lfactor": "the kernel's own table", "svc_lfactor": "the kernel's own table",
 }
