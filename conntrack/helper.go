@@ -64,7 +64,7 @@ func (a *SeqAdjust) Seq(seq uint32) uint32 {
 // has Init. (One with Init moved by Delta, as older helpers had it, would
 // acknowledge bytes of a lost segment that has become shorter.)
 func (a *SeqAdjust) Ack(ack uint32) uint32 {
-	if int32(ack-uint32(a.Delta)-a.Init) > 0 {
+	if int32(ack-uint32(a.Previous)-a.Init) > 0 {
 		return ack - uint32(a.Delta)
 	}
 	return ack - uint32(a.Previous)

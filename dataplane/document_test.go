@@ -37,7 +37,7 @@ func TestVerdictsAreDocumented(t *testing.T) {
 func TestSysctlsOfLaterFeatures(t *testing.T) {
 	w := newWorld(nil)
 	for _, name := range []string{
-		"backup_only", "sync_version", "sync_threshold", "cache_bypass", "pmtu_disc", "schedule_icmp",
+		"backup_only", "sync_version", "sync_threshold", "cache_bypass", "pmtu_disc",
 		"sloppy_sctp", "snat_reroute", "conntrack", "debug_level", "est_nice", "conn_lfactor",
 	} {
 		err := w.dir.Apply([]ipvs.Change{{Kind: ipvs.SetSysctl, Name: name, Value: "1"}})

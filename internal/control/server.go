@@ -142,10 +142,24 @@ func (s *Server) serveApply(w http.ResponseWriter, r *http.Request) {
 func (s *Server) applyAll(changes []ipvs.Change) error {
 	s.apply.Lock()
 	defer s.apply.Unlock()
-	if err := checkAll(changes); err != nil {
+	err := checkAll(changes)
+	if err == nil {
+		err = checkBroadcasts(changes, localNetworks())
+	}
+	if err != nil {
 		return missingFirst(s.director, changes, err)
 	}
 	return s.director.Apply(changes)
+}
+
+// localNetworks returns the host's own addresses with their networks. Where the
+// host does not tell, no address counts as a broadcast address.
+func localNetworks() []net.Addr {
+	local, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	return local
 }
 
 // requestError is a body that is not a request.

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -205,6 +206,36 @@ func checkTimeouts(t ipvs.Timeouts) error {
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+// checkBroadcasts refuses to add a server at the broadcast address of one of
+// the host's own networks: its routing table knows it as RTN_BROADCAST
+// (ip_vs_ctl.c asks inet_addr_type). An address that becomes one later stays.
+func checkBroadcasts(changes []ipvs.Change, local []net.Addr) error {
+	for i, c := range changes {
+		if c.Kind != ipvs.AddDestination {
+			continue
+		}
+		for _, l := range local {
+			if n, ok := l.(*net.IPNet); ok && isBroadcastOf(c.Destination.Addr.Addr(), n) {
+				return &ipvs.ChangeError{Index: i, Kind: c.Kind, Err: invalid("real server address %v is the broadcast address of %v", c.Destination.Addr.Addr(), n)}
+			}
+		}
+	}
+	return nil
+}
+
+func isBroadcastOf(a netip.Addr, n *net.IPNet) bool {
+	ip := n.IP.To4()
+	if ones, bits := n.Mask.Size(); !a.Is4() || ip == nil || bits != 32 || ones > 30 {
+		return false
+	}
+	for i, b := range a.As4() {
+		if b != ip[i]|^n.Mask[i] {
+			return false
+		}
+	}
+	return true
+}
 
 func isUnicast(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() && a != broadcast }
 

@@ -68,7 +68,7 @@ func TestFTP(t *testing.T) {
 	begin(t, "vsftpd", "curl")
 	c := newCourse(t, lab.CourseOptions{})
 	dir := t.TempDir()
-	content := randomBytes(2 * mega)
+	content := randomBytes(16 * mega) // more than the buffers on its way hold
 	must(t, os.WriteFile(filepath.Join(dir, "down"), content, 0o644))
 	startFTP(t, c.Servers[0], dir)
 	d := courseDirector(t, c)
@@ -104,7 +104,7 @@ func slowDownload(t *testing.T, d *director, c *lab.Course, words []string, entr
 	var out, complaint bytes.Buffer
 	ended := make(chan error, 1)
 	go func() {
-		ended <- startCurl(c.Clients[0], &out, &complaint, append(words, "--limit-rate", "1M", "ftp://192.168.0.178/down")...)
+		ended <- startCurl(c.Clients[0], &out, &complaint, append(words, "--limit-rate", "12M", "ftp://192.168.0.178/down")...)
 	}()
 	listing := ""
 	var found []string

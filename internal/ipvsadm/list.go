@@ -173,8 +173,8 @@ func (t *table) serverName(d *ipvs.DestinationStatus, k ipvs.ServiceKey) string 
 // describe prints a service with its scheduler and flags.
 func (t *table) describe(w io.Writer, s *ipvs.ServiceStatus) {
 	fmt.Fprintf(w, "%s %s", t.serviceName(s.Key), s.Scheduler)
-	if flags := schedFlagList(&s.Service); flags != "" {
-		fmt.Fprintf(w, " (%s)", flags)
+	if s.Flags&schedFlags != 0 {
+		fmt.Fprintf(w, " (%s)", schedFlagList(&s.Service)) // "()" for a flag that the scheduler has no word for
 	}
 	if s.Persistent() {
 		fmt.Fprintf(w, " persistent %d", s.PersistTimeout)
@@ -190,6 +190,8 @@ func (t *table) describe(w io.Writer, s *ipvs.ServiceStatus) {
 	}
 	fmt.Fprintln(w)
 }
+
+const schedFlags = ipvs.FlagSched1 | ipvs.FlagSched2 | ipvs.FlagSched3
 
 // schedFlagList returns the scheduler flags as -b takes them, joined by commas.
 // The third flag is not shown with sh and mh, which have words for two only.

@@ -8,8 +8,9 @@ import (
 )
 
 // restore is -R: every line of standard input is a command line, executed at
-// once. A command-line fault ends it; an unknown option or a refusal of the
-// director prints its message and goes on. The exit status is the last line's.
+// once. A command-line fault or a listing that fails ends it; an unknown option
+// or the refusal of a change prints its message and goes on. The exit status is
+// the last line's.
 func (s *invocation) restore(*line) error {
 	s.parser.restoring = true
 	defer func() { s.parser.restoring = false }()
@@ -23,7 +24,7 @@ func (s *invocation) restore(*line) error {
 				return usage("interrupted: this line and those after it may not have been applied: %s", strings.TrimSpace(text))
 			}
 			var f *fault
-			if errors.As(err, &f) && f.ends {
+			if errors.As(err, &f) && (f.ends || f.status == statusListing) {
 				return err
 			}
 			last = s.report(err)

@@ -65,12 +65,12 @@ func (s *scanner) shortOption() (*option, string, bool, error) {
 	if rest == "" {
 		return s.following(o)
 	}
-	rest = strings.TrimPrefix(rest, "=")
-	if o.value != noValue {
-		return o, rest, true, nil
-	}
-	if rest == "" { // "-n=" ends in an option without a name
-		return nil, "", false, badOption(s.word, "unknown option")
+	value, glued := strings.CutPrefix(rest, "=")
+	switch {
+	case o.value != noValue:
+		return o, value, true, nil
+	case glued: // -n=, -n=c
+		return nil, "", false, badOption(s.word, "option does not take an argument")
 	}
 	s.bundle = rest
 	return o, "", false, nil

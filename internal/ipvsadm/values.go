@@ -215,7 +215,7 @@ var schedFlagNames = []struct {
 // applySchedFlags reads -b against the scheduler, wherever -s stood. Deviation:
 // a list without any item crashes 1.31.
 func (ln *line) applySchedFlags() error {
-	if !ln.given.has(optSchedFlags) {
+	if ln.schedFlags == "" { // not given, or given empty: no flags
 		return nil
 	}
 	scheduler := ln.service.Scheduler
