@@ -62,6 +62,45 @@ func TestApplyRefusedByCheck(t *testing.T) {
 	}
 }
 
+// TestMissingServiceFirst: a bad server of a service that is not there gets the
+// answer about the service, as from a kernel.
+func TestMissingServiceFirst(t *testing.T) {
+	bad := webServer
+	bad.UpperThreshold, bad.LowerThreshold = 1, 5
+	other := webService
+	other.Key.VIP = netip.MustParseAddrPort("192.0.2.77:80")
+	server := func(k ipvs.ChangeKind) ipvs.Change {
+		return ipvs.Change{Kind: k, Service: ipvs.Service{Key: webService.Key}, Destination: bad}
+	}
+	add, edit := server(ipvs.AddDestination), server(ipvs.EditDestination)
+	for _, c := range []struct {
+		name    string
+		there   []ipvs.Service
+		changes []ipvs.Change
+		want    error
+	}{
+		{"no service", nil, []ipvs.Change{add}, ipvs.ErrNoSuchService},
+		{"no service to edit in", nil, []ipvs.Change{edit}, ipvs.ErrNoSuchService},
+		{"another service", []ipvs.Service{other}, []ipvs.Change{add}, ipvs.ErrNoSuchService},
+		{"the service", []ipvs.Service{other, webService}, []ipvs.Change{add}, ipvs.ErrRange},
+		{"added before", nil, []ipvs.Change{{Kind: ipvs.AddService, Service: webService}, edit}, ipvs.ErrRange},
+		{"deleted before", []ipvs.Service{webService}, []ipvs.Change{{Kind: ipvs.DeleteService, Service: webService}, add}, ipvs.ErrNoSuchService},
+		{"flushed before", []ipvs.Service{webService}, []ipvs.Change{{Kind: ipvs.FlushServices}, add}, ipvs.ErrNoSuchService},
+		{"deleted after", []ipvs.Service{webService}, []ipvs.Change{add, {Kind: ipvs.FlushServices}}, ipvs.ErrRange},
+	} {
+		d := &fakeDirector{}
+		for _, s := range c.there {
+			d.services = append(d.services, ipvs.ServiceStatus{Service: s})
+		}
+		client, _ := start(t, d, nil)
+		err := client.Apply(t.Context(), c.changes)
+		var change *ipvs.ChangeError
+		if !errors.Is(err, c.want) || !errors.As(err, &change) || change.Kind != add.Kind && change.Kind != edit.Kind {
+			t.Errorf("%s: Apply = %v, want %v about the server", c.name, err, c.want)
+		}
+	}
+}
+
 func TestApplyRefusedByDirector(t *testing.T) {
 	for _, c := range codes {
 		d := &fakeDirector{refusal: &ipvs.ChangeError{Index: 0, Kind: ipvs.FlushServices, Err: fmt.Errorf("because: %w", c.err)}}

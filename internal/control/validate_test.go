@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"testing"
 
@@ -58,6 +59,11 @@ func TestCheck(t *testing.T) {
 		{"server at 0.0.0.0", serverAt("0.0.0.0:80"), ipvs.ErrInvalid},
 		{"server at a multicast address", serverAt("224.0.0.5:80"), ipvs.ErrInvalid},
 		{"server at the broadcast address", serverAt("255.255.255.255:80"), ipvs.ErrInvalid},
+		{"edit of a server that cannot have been added", ipvs.Change{
+			Kind: ipvs.EditDestination, Service: webService,
+			Destination: ipvs.Destination{Addr: addr("224.0.0.5:80"), Method: ipvs.Masq},
+		}, ipvs.ErrNoSuchDestination},
+		{"thresholds before the address", server(func(d *ipvs.Destination) { d.Addr, d.LowerThreshold = addr("224.0.0.5:80"), 1 }), ipvs.ErrRange},
 		{"server without address", server(func(d *ipvs.Destination) { d.Addr = netip.AddrPort{} }), ipvs.ErrInvalid},
 		{"server of another family", serverAt("[fd00::1]:80"), ipvs.ErrDifferentFamily},
 		{"weight 0", server(func(d *ipvs.Destination) { d.Weight = 0 }), nil},
@@ -102,6 +108,42 @@ func TestCheck(t *testing.T) {
 	} {
 		if err := Check(&c.change); !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
 			t.Errorf("%s: Check = %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestCheckBroadcasts(t *testing.T) {
+	var local []net.Addr
+	for _, s := range []string{"10.1.2.3/24", "127.0.0.1/8", "192.0.2.8/31", "198.51.100.255/32", "fe80::1/64"} {
+		ip, n, err := net.ParseCIDR(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		local = append(local, &net.IPNet{IP: ip, Mask: n.Mask})
+	}
+	local = append(local, &net.TCPAddr{})
+	for _, c := range []struct {
+		kind   ipvs.ChangeKind
+		server string
+		want   error
+	}{
+		{ipvs.AddDestination, "10.1.2.255", ipvs.ErrInvalid},
+		{ipvs.AddDestination, "127.255.255.255", ipvs.ErrInvalid},
+		{ipvs.EditDestination, "10.1.2.255", nil}, // the director says that there is none
+		{ipvs.AddDestination, "10.1.2.3", nil},
+		{ipvs.AddDestination, "10.1.2.0", nil},
+		{ipvs.AddDestination, "10.1.3.255", nil},
+		{ipvs.AddDestination, "192.0.2.9", nil}, // a /31 has no broadcast address
+		{ipvs.AddDestination, "198.51.100.255", nil},
+		{ipvs.AddDestination, "fe80::ffff:ffff:ffff:ffff", nil},
+	} {
+		changes := []ipvs.Change{{Kind: ipvs.FlushServices}, {
+			Kind: c.kind, Service: webService, Destination: ipvs.Destination{Addr: netip.AddrPortFrom(netip.MustParseAddr(c.server), 80)},
+		}}
+		err := checkBroadcasts(changes, local)
+		var change *ipvs.ChangeError
+		if !errors.Is(err, c.want) || c.want != nil && (!errors.As(err, &change) || change.Index != 1) {
+			t.Errorf("checkBroadcasts(%v %s) = %v, want %v for change 1", c.kind, c.server, err, c.want)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func (d *daemon) open() (err error) {
 	})
 	d.picture = newPicture(d.host.View(), links)
 	d.director.SetHost(d.picture)
-	if d.guard, err = newGuard(d.cfg.Guard, links, d.cfg.Log); err != nil {
+	if d.guard, err = newGuard(d.cfg.Guard, links, d.cfg.ftpPorts(), d.cfg.Log); err != nil {
 		return err
 	}
 	if err := d.guard.keep(dataplane.Scope{}, d.picture); err != nil {

@@ -19,6 +19,7 @@ import (
 type guard struct {
 	mode  GuardMode
 	links []dataplane.Link
+	ftp   []uint16 // ports with the FTP helper
 	log   *slog.Logger
 	nft   *hostnet.Guard
 	works error // why nftables cannot be used here, nil when it can
@@ -49,8 +50,8 @@ func claimTable() (*os.File, error) {
 	return nil, err
 }
 
-func newGuard(mode GuardMode, links []dataplane.Link, log *slog.Logger) (*guard, error) {
-	g := &guard{mode: mode, links: links, log: log, nft: hostnet.NewGuard(log)}
+func newGuard(mode GuardMode, links []dataplane.Link, ftp []uint16, log *slog.Logger) (*guard, error) {
+	g := &guard{mode: mode, links: links, ftp: ftp, log: log, nft: hostnet.NewGuard(log)}
 	g.claim, g.works = claimTable()
 	if g.works == nil && mode != GuardNone {
 		g.works = hostnet.GuardAvailable()
@@ -112,6 +113,10 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 	for _, key := range sc.Services {
 		if vip := key.VIP; vip.IsValid() && p.view.IsLocal(vip.Addr()) {
 			r.Services = append(r.Services, hostnet.GuardService{Proto: key.Proto, VIP: vip})
+			if key.Proto == ipvs.TCP && slices.Contains(g.ftp, vip.Port()) { // active data connections
+				data := netip.AddrPortFrom(vip.Addr(), vip.Port()-1)
+				r.Services = append(r.Services, hostnet.GuardService{Proto: key.Proto, VIP: data})
+			}
 			why = fmt.Sprintf("the VIP %v is an address of this host", vip.Addr())
 		}
 	}

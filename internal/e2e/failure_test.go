@@ -10,6 +10,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -59,9 +60,10 @@ func TestServerProgramDies(t *testing.T) {
 }
 
 // isCut reports whether a connection that was answered already was cut off, as
-// the death of a program does.
+// the death of a program does; before the first byte net/http calls that the end
+// of an idle connection.
 func isCut(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return strings.Contains(err.Error(), "server closed idle connection") || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // A server whose machine has gone answers nothing any more; when it is taken

@@ -16,8 +16,9 @@ type Reply struct {
 }
 
 // ParseReply reads a passive reply at the beginning of a segment of the server,
-// and reports false if there is none. The six numbers of a 227 may be in brackets or not: it
-// is for their reader to find them (RFC 1123 section 4.1.2.6). Port 0 is not accepted.
+// and reports false if there is none. The six numbers of a 227 may be in brackets
+// or not: it is for their reader to find them (RFC 1123 section 4.1.2.6). Port 0 is
+// not accepted.
 func ParseReply(segment []byte) (r Reply, ok bool) {
 	s := scanner{segment}
 	switch {
@@ -53,8 +54,10 @@ func (s *scanner) portOnly() (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false
 	}
 	d := s.rest[0]
-	if !s.byte(d) || !s.byte(d) || !s.byte(d) {
-		return netip.AddrPort{}, false
+	for range 3 {
+		if !s.byte(d) {
+			return netip.AddrPort{}, false
+		}
 	}
 	port, ok := s.number(65535)
 	return netip.AddrPortFrom(netip.Addr{}, uint16(port)), ok && s.byte(d)
