@@ -112,7 +112,7 @@ func (m *model) insert(t *rapid.T) {
 	c := &modelConn{
 		serial: m.next, ref: r, key: key, deadline: m.now + InitialTimeout,
 		rip: rapid.SampledFrom(modelRIPs).Draw(t, "rip"), rport: 8080,
-		flags: rapid.SampledFrom([]Flags{0, 0, 0, Inactive, 3 | NoOutput, Helped}).Draw(t, "flags"),
+		flags: rapid.SampledFrom([]Flags{0, 0, 0, Inactive, 3 | NoOutput, Helped, Answered}).Draw(t, "flags"),
 	}
 	if key.CPort == 0 {
 		c.flags = rapid.SampledFrom([]Flags{0, Template}).Draw(t, "flags without port")
@@ -249,7 +249,12 @@ func (m *model) evict(t *rapid.T) {
 
 func evictable(c *modelConn) int {
 	switch {
-	case c.key.Proto != 6 || c.controls > 0 || c.flags&Template != 0:
+	case c.controls > 0 || c.flags&Template != 0:
+		return 0
+	case c.key.Proto == 17:
+		if c.flags&Answered == 0 {
+			return 2
+		}
 		return 0
 	case c.state == TCPSynRecv || c.state == TCPSynSent || c.state == TCPSynAck || c.state == TCPListen:
 		return 2

@@ -230,23 +230,24 @@ func (t *Table4) NextExpiry(now time.Duration) time.Duration {
 	return t.wheel.next()
 }
 
-// Evict removes one entry to make room, half-open connections and announced
-// ones (LISTEN) first and then finished ones, never an established one. It looks at a bounded number of
-// entries and reports whether it found one.
+// Evict removes one entry to make room: one of which nothing shows that both its
+// ends are there (half-open, announced, UDP without an answer) first, then a
+// finished one, never an established one. It looks at a bounded number of entries
+// and reports whether it found one.
 func (t *Table4) Evict() bool {
 	const look = 64
 	var finished Ref
 	for range min(look, int(t.used)) {
 		t.hand = t.hand%t.used + 1
 		c := t.At(t.hand)
-		if !c.live || c.NControl > 0 || c.Flags&Template != 0 || c.Proto != protoTCP {
+		if !c.live || c.NControl > 0 || c.Flags&Template != 0 {
 			continue
 		}
-		if c.State.HalfOpen() || c.State == TCPListen {
+		if c.unproven() {
 			t.Remove(t.hand)
 			return true
 		}
-		if c.State == TCPTimeWait || c.State == TCPClose {
+		if c.Proto == protoTCP && (c.State == TCPTimeWait || c.State == TCPClose) {
 			finished = t.hand
 		}
 	}
@@ -257,7 +258,22 @@ func (t *Table4) Evict() bool {
 	return false
 }
 
-const protoTCP = 6
+// unproven reports whether nothing shows yet that both ends of a connection are
+// there: what a flood with false addresses leaves behind.
+func (c *Conn4) unproven() bool {
+	switch c.Proto {
+	case protoTCP:
+		return c.State.HalfOpen() || c.State == TCPListen
+	case protoUDP:
+		return c.Flags&Answered == 0
+	}
+	return false
+}
+
+const (
+	protoTCP = 6
+	protoUDP = 17
+)
 
 // All calls yield for each live entry in table order until it returns false.
 // The entry may be changed but not removed from inside.

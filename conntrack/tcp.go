@@ -132,7 +132,7 @@ func (c *Conn4) StepTCP(dir Direction, flags uint8, secure bool, timeouts *Timeo
 // active (semantics 4.3).
 func (c *Conn4) StepUDP(dir Direction, timeouts *Timeouts) {
 	if dir == Out {
-		c.Flags &^= NoOutput
+		c.Flags = c.Flags&^NoOutput | Answered
 	}
 	c.Timeout = timeouts.UDP
 }
