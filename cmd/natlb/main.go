@@ -39,7 +39,10 @@ func run(ctx context.Context, argv []string) int {
 	switch {
 	case strings.HasPrefix(filepath.Base(prog), "ipvsadm"):
 	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
-		return runWord(ctx, args)
+		// A word that is none of ours is ipvsadm's to refuse, in its words.
+		if words := newWords(); words.knows(args[0]) {
+			return words.run(ctx, args)
+		}
 	}
 	return runIpvsadm(ctx, prog, args)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,27 +16,47 @@ import (
 	"natlb/ipvs"
 )
 
-// runWord runs one of natlb's own commands: a word, no dash.
-func runWord(ctx context.Context, args []string) int {
-	root := &cobra.Command{
+// words are natlb's own commands: a word, no dash.
+type words struct {
+	root *cobra.Command
+	exit exitStatus
+}
+
+func newWords() *words {
+	w := &words{root: &cobra.Command{
 		Use:           "natlb",
 		Short:         "IPVS in userspace: a NAT load balancer for a machine whose kernel has none",
 		Long:          "natlb run is the director. natlb with ipvsadm's options (natlb -h) speaks to it.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+	}}
+	w.root.CompletionOptions.HiddenDefaultCmd = true
+	w.root.AddCommand(runCommand(), demoCommand(&w.exit), markCommand(), saveCommand(), sysctlCommand(), countersCommand(), versionCommand())
+	return w
+}
+
+// knows reports whether word is one of the commands.
+func (w *words) knows(word string) bool {
+	if word == cobra.ShellCompRequestCmd || word == cobra.ShellCompNoDescRequestCmd {
+		return true
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	var exit exitStatus
-	root.AddCommand(runCommand(), demoCommand(&exit), markCommand(), saveCommand(), sysctlCommand(), countersCommand(), versionCommand())
-	root.SetArgs(args)
-	if err := root.ExecuteContext(ctx); err != nil {
+	w.root.InitDefaultHelpCmd()
+	w.root.InitDefaultCompletionCmd(word)
+	return slices.ContainsFunc(w.root.Commands(), func(c *cobra.Command) bool { return c.Name() == word || c.HasAlias(word) })
+}
+
+// run executes a command line that begins with a known word and returns the exit
+// status.
+func (w *words) run(ctx context.Context, args []string) int {
+	w.root.SetArgs(args)
+	if err := w.root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "natlb: %v\n", err)
 		if errors.Is(err, ipvs.ErrDirectorNotRunning) {
 			return 2
 		}
 		return 1
 	}
-	return int(exit)
+	return int(w.exit)
 }
 
 // exitStatus is what a command ends with that reports its own faults.
