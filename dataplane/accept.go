@@ -1,9 +1,11 @@
 package dataplane
 
 import (
+	"slices"
 	"time"
 
 	"natlb/conntrack"
+	"natlb/internal/classify"
 	"natlb/ipvs"
 	"natlb/rewrite"
 )
@@ -20,7 +22,7 @@ import (
 func (s *Shard) accept(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	to, from := s.view.roles.of(p.Dst), s.view.roles.of(p.Src)
 	switch {
-	case to&roleOwned != 0 || to&roleVIP != 0 && s.guarded(p):
+	case to&roleOwned != 0 || s.guarded(p, to):
 		return s.answerAsHost(f, p, now)
 	case to&roleVIP != 0 || s.view.host.IsLocal(p.Dst):
 		return PassHost
@@ -61,16 +63,22 @@ func (v *view) isServer(proto uint8, addr uint32, port uint16) bool {
 	return false
 }
 
-// guarded reports whether the guard keeps the host's stack from seeing p, a
-// packet to a VIP of the host: it does for the ports of services, and for all of a
-// VIP that firewall marks lead to.
-func (s *Shard) guarded(p *rewrite.Packet) bool {
-	if s.view.roles.of(p.Dst)&roleMarked != 0 {
-		return p.Proto == protoTCP || p.Proto == protoUDP
+// guarded reports whether the guard keeps the host's stack from seeing p: it does
+// for the ports of services on the host's addresses, and for what firewall marks
+// lead to there.
+func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
+	if to&roleVIP != 0 {
+		_, exact := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort)]
+		_, all := s.view.byAddr[endpointOf(p.Proto, p.Dst, 0)]
+		if exact || all {
+			return true
+		}
 	}
-	_, exact := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort)]
-	_, all := s.view.byAddr[endpointOf(p.Proto, p.Dst, 0)]
-	return exact || all
+	if len(s.view.targets) == 0 || p.Proto != protoTCP && p.Proto != protoUDP || !s.view.host.IsLocal(p.Dst) {
+		return false
+	}
+	dst := fromAddr4(p.Dst)
+	return slices.ContainsFunc(s.view.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
 }
 
 // answerAsHost does what a host does with a packet to its own address that no

@@ -155,7 +155,7 @@ func (d *Director) publish() {
 		v.addService(s)
 	}
 	if len(v.byMark) > 0 && d.program != nil {
-		v.marks = &marks{d.program}
+		v.marks, v.targets = &marks{d.program}, d.program.Targets()
 	}
 	for id, t := range d.servers {
 		if t == nil {

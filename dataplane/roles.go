@@ -10,7 +10,6 @@ const (
 	roleVIP    role = 1 << iota // a service has it now
 	roleOwned                   // natlb stands in for the host: it answers for the address
 	roleServer                  // a real server, now or since the director started
-	roleMarked                  // a VIP by firewall marks: all its TCP and UDP is natlb's
 )
 
 // roleTable maps addresses to roles. It is immutable, and every packet asks it
@@ -163,7 +162,7 @@ func (b *roleBook) roleOf(addr uint32, h Host) role {
 		r |= roleVIP
 	}
 	if b.marked[addr] {
-		r |= roleVIP | roleOwned | roleMarked
+		r |= roleVIP | roleOwned
 	}
 	if r&roleOwned != 0 && h.IsLocal(addr) {
 		r &^= roleOwned

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"net/netip"
 
+	"natlb/internal/classify"
 	"natlb/ipvs"
 )
 
@@ -10,6 +11,7 @@ import (
 type Scope struct {
 	Services []ipvs.ServiceKey // in order of creation
 	Marked   []netip.Addr      // VIPs that firewall marks lead to
+	Targets  []classify.Target // traffic that marks lead to, with services for marks only
 
 	// Owned are the VIPs of services, and Servers the real servers, now or
 	// since the director started: natlb goes on answering for them and routing
@@ -26,6 +28,7 @@ func (d *Director) Scope() Scope {
 	sc := Scope{
 		Services: make([]ipvs.ServiceKey, 0, len(d.services)),
 		Marked:   d.markVIPs,
+		Targets:  d.view.Load().targets,
 		Owned:    d.roles.owned[:len(d.roles.owned):len(d.roles.owned)],
 		Servers:  d.roles.servers[:len(d.roles.servers):len(d.roles.servers)],
 	}

@@ -207,7 +207,7 @@ func (s *Shard) foreignOffload(p *rewrite.Packet) Verdict {
 
 // concerns reports whether a packet has to do with a VIP or a real server.
 func (s *Shard) concerns(p *rewrite.Packet) bool {
-	return s.view.roles.of(p.Dst)|s.view.roles.of(p.Src) != 0
+	return s.view.marks != nil || s.view.roles.of(p.Dst)|s.view.roles.of(p.Src) != 0
 }
 
 // packet decides about one whole IPv4 packet.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"natlb/conntrack"
+	"natlb/internal/classify"
 	"natlb/ipvs"
 	"natlb/sched"
 )
@@ -61,11 +62,12 @@ type view struct {
 	services []serviceView
 	byAddr   map[endpoint]int // index into services
 	byMark   map[uint32]int
-	ftp      bool         // there is a TCP service on port 21
-	catchAll bool         // there is a service on port 0
-	marks    *marks       // nil without firewall-mark services
-	servers  []serverView // by server ID; a free ID has no RealServer
-	nservice int          // slots of service counters
+	ftp      bool              // there is a TCP service on port 21
+	catchAll bool              // there is a service on port 0
+	marks    *marks            // nil without firewall-mark services
+	targets  []classify.Target // what of the traffic marks lead to; empty without such services
+	servers  []serverView      // by server ID; a free ID has no RealServer
+	nservice int               // slots of service counters
 	roles    roleTable
 	host     Host
 	timeouts conntrack.Timeouts

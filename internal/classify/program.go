@@ -180,3 +180,51 @@ func (p *Program) destinations(of func(*test) bool) []netip.Prefix {
 	slices.SortFunc(vips, netip.Prefix.Compare)
 	return slices.Compact(vips)
 }
+
+// Target is traffic that a rule can give a mark to, seen from its destination.
+type Target struct {
+	Prefix netip.Prefix
+	Proto  uint8       // IANA number, 0: any
+	Ports  [][2]uint16 // ranges of destination ports, ends included; nil: all
+}
+
+// Targets returns the target of each MARK rule, in the order of the rules. What a
+// rule says with a negation, or of sources, does not narrow its target. The
+// caller must not change the ranges.
+func (p *Program) Targets() []Target {
+	var targets []Target
+	for i := range p.tests {
+		t := &p.tests[i]
+		if t.end {
+			continue
+		}
+		target := Target{Prefix: network{t.dst, t.dstMask, t.dstNot}.cover()}
+		if !t.protoNot {
+			target.Proto = t.proto
+		}
+		for _, ports := range t.ports {
+			if ports.which == destinationPorts && !ports.not {
+				for _, s := range ports.spans {
+					target.Ports = append(target.Ports, [2]uint16{s.low, s.high})
+				}
+				break
+			}
+		}
+		targets = append(targets, target)
+	}
+	return targets
+}
+
+// Has reports whether a packet of protocol proto to addr:port belongs to the
+// target.
+func (t *Target) Has(proto uint8, addr netip.Addr, port uint16) bool {
+	if t.Proto != 0 && t.Proto != proto || !t.Prefix.Contains(addr) {
+		return false
+	}
+	for _, r := range t.Ports {
+		if r[0] <= port && port <= r[1] {
+			return true
+		}
+	}
+	return t.Ports == nil
+}

@@ -3,6 +3,8 @@ package classify
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -239,6 +241,38 @@ func BenchmarkMark(b *testing.B) {
 					}
 				}
 			})
+		}
+	}
+}
+
+func TestTargets(t *testing.T) {
+	for rule, want := range map[string]Target{
+		"-d 10.0.0.0/8 -p tcp --dport 80":                     {netip.MustParsePrefix("10.0.0.0/8"), 6, [][2]uint16{{80, 80}}},
+		"-d 10.0.0.1 -p udp -m multiport --dports 53,100:200": {netip.MustParsePrefix("10.0.0.1/32"), 17, [][2]uint16{{53, 53}, {100, 200}}},
+		"-d 10.0.0.1":                                {netip.MustParsePrefix("10.0.0.1/32"), 0, nil},
+		"-s 10.0.0.1 -p tcp --sport 80":              {netip.MustParsePrefix("0.0.0.0/0"), 6, nil},
+		"! -d 10.0.0.1 ! -p tcp":                     {netip.MustParsePrefix("0.0.0.0/0"), 0, nil},
+		"-d 10.0.0.1 -p tcp ! --dport 80":            {netip.MustParsePrefix("10.0.0.1/32"), 6, nil},
+		"-d 10.0.0.1 -p tcp -m multiport --ports 80": {netip.MustParsePrefix("10.0.0.1/32"), 6, nil},
+	} {
+		c, err := Parse(append(append([]string{"-A", "PREROUTING"}, strings.Fields(rule)...), "-j", "MARK", "--set-mark", "1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Ruleset{}.Append(c.Rules...).Compile().Targets()
+		if len(got) != 1 || got[0].Prefix != want.Prefix || got[0].Proto != want.Proto || !slices.Equal(got[0].Ports, want.Ports) {
+			t.Errorf("Targets of %q = %+v, want %+v", rule, got, want)
+		}
+	}
+	target := Target{netip.MustParsePrefix("10.0.0.0/8"), 6, [][2]uint16{{80, 81}}}
+	for _, tt := range []struct {
+		proto uint8
+		addr  string
+		port  uint16
+		want  bool
+	}{{6, "10.1.1.1", 80, true}, {6, "10.1.1.1", 81, true}, {6, "10.1.1.1", 82, false}, {17, "10.1.1.1", 80, false}, {6, "11.1.1.1", 80, false}} {
+		if got := target.Has(tt.proto, netip.MustParseAddr(tt.addr), tt.port); got != tt.want {
+			t.Errorf("Has(%d, %s, %d) = %v, want %v", tt.proto, tt.addr, tt.port, got, tt.want)
 		}
 	}
 }

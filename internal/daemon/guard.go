@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"natlb/dataplane"
+	"natlb/internal/classify"
 	"natlb/internal/hostnet"
 	"natlb/ipvs"
 )
@@ -71,7 +72,7 @@ func newGuard(mode GuardMode, links []dataplane.Link, ftp []uint16, log *slog.Lo
 // would interfere and nothing can be done about it.
 func (g *guard) keep(sc dataplane.Scope, p *picture) error {
 	rules, why := g.rules(sc, p)
-	if local := addMarked(&rules, sc.Marked, p); local.IsValid() {
+	if local := addMarked(&rules, sc, p); local.IsValid() {
 		why = fmt.Sprintf("the VIP %v is an address of this host", local)
 	}
 	switch {
@@ -120,7 +121,7 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 			why = fmt.Sprintf("the VIP %v is an address of this host", vip.Addr())
 		}
 	}
-	if why == "" && !slices.ContainsFunc(sc.Marked, p.view.IsLocal) {
+	if why == "" && len(sc.Targets) == 0 {
 		return r, ""
 	}
 	// What is no longer in the table stays covered: natlb answers and routes for
@@ -138,20 +139,53 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 	return r, why
 }
 
-// addMarked adds the VIPs that firewall marks lead to: all their TCP and UDP. It
-// returns one that is an address of the host, if there is one.
-func addMarked(r *hostnet.GuardRules, marked []netip.Addr, p *picture) (local netip.Addr) {
-	for _, vip := range marked {
+// mostPorts is how many ports of one firewall-mark rule are guarded one by one;
+// a rule with more guards all.
+const mostPorts = 1024
+
+// addMarked adds what firewall marks lead to: their VIPs that nobody owns, and on
+// the host's own addresses the ports that the rules name. It returns an own
+// address that is concerned, if there is one.
+func addMarked(r *hostnet.GuardRules, sc dataplane.Scope, p *picture) (local netip.Addr) {
+	for _, vip := range sc.Marked {
 		if !p.view.IsLocal(vip) {
 			r.OwnedVIPs = append(r.OwnedVIPs, vip)
-			continue
 		}
-		local = vip
-		for _, proto := range []ipvs.Protocol{ipvs.TCP, ipvs.UDP} {
-			r.Services = append(r.Services, hostnet.GuardService{Proto: proto, VIP: netip.AddrPortFrom(vip, 0)})
+	}
+	for _, addr := range p.view.OwnAddrs() {
+		for i := range sc.Targets {
+			if t := &sc.Targets[i]; t.Prefix.Contains(addr) && !addr.IsLoopback() {
+				local = addr
+				r.Services = append(r.Services, targetServices(t, addr)...)
+			}
 		}
 	}
 	return local
+}
+
+// targetServices returns what the guard drops of a target on one own address.
+func targetServices(t *classify.Target, addr netip.Addr) (out []hostnet.GuardService) {
+	ports := []uint16{0} // all
+	if t.Ports != nil {
+		ports = nil
+		for _, r := range t.Ports {
+			for port := int(r[0]); port <= int(r[1]) && len(ports) <= mostPorts; port++ {
+				ports = append(ports, uint16(port))
+			}
+		}
+		if len(ports) > mostPorts {
+			ports = []uint16{0}
+		}
+	}
+	for _, proto := range []ipvs.Protocol{ipvs.TCP, ipvs.UDP} {
+		if t.Proto != 0 && t.Proto != uint8(proto) {
+			continue
+		}
+		for _, port := range ports {
+			out = append(out, hostnet.GuardService{Proto: proto, VIP: netip.AddrPortFrom(addr, port)})
+		}
+	}
+	return out
 }
 
 // remove takes away everything that the guard has installed.
