@@ -197,7 +197,7 @@ func exchange(t *testing.T, n *lab.Namespace, address string, content []byte) {
 
 // bothWays writes content, ends its own direction, and meanwhile reads content.
 func bothWays(conn net.Conn, content []byte) error {
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return err
 	}
 	written := make(chan error, 1)
