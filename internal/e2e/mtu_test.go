@@ -169,7 +169,7 @@ func serveMirror(t *testing.T, n *lab.Namespace, content []byte) (port string) {
 			}
 			wg.Go(func() {
 				defer conn.Close()
-				if err := bothWays(conn, content); err != nil {
+				if err := bothWays(conn, content, true); err != nil {
 					t.Errorf("at the server: %v", err)
 				}
 			})
@@ -190,21 +190,24 @@ func exchange(t *testing.T, n *lab.Namespace, address string, content []byte) {
 		return
 	}
 	defer conn.Close()
-	if err := bothWays(conn, content); err != nil {
+	if err := bothWays(conn, content, false); err != nil {
 		t.Errorf("at the client: %v", err)
 	}
 }
 
-// bothWays writes content, ends its own direction, and meanwhile reads content.
-func bothWays(conn net.Conn, content []byte) error {
+// bothWays writes content and meanwhile reads content. The client ends its
+// direction when it has written; the server ends its own only when it has read
+// all, so the client's end of the stream says that nothing is on the way any more.
+func bothWays(conn net.Conn, content []byte, server bool) error {
 	if err := conn.SetDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		return err
 	}
+	end := conn.(*net.TCPConn).CloseWrite
 	written := make(chan error, 1)
 	go func() {
 		_, err := conn.Write(content)
-		if err == nil {
-			err = conn.(*net.TCPConn).CloseWrite()
+		if err == nil && !server {
+			err = end()
 		}
 		written <- err
 	}()
@@ -215,5 +218,8 @@ func bothWays(conn net.Conn, content []byte) error {
 	if in.read != len(content) {
 		return fmt.Errorf("received %d bytes, want %d", in.read, len(content))
 	}
-	return <-written
+	if err := <-written; err != nil || !server {
+		return err
+	}
+	return end()
 }
