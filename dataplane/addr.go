@@ -5,9 +5,6 @@ import (
 	"net/netip"
 )
 
-// ipvsAddr is a server's endpoint as a map key.
-type ipvsAddr = netip.AddrPort
-
 // addr4 returns an IPv4 address in host byte order.
 func addr4(a netip.Addr) uint32 {
 	b := a.As4()

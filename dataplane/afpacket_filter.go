@@ -30,21 +30,6 @@ func FilterIPv4ARP() []bpf.RawInstruction {
 	})
 }
 
-// FilterIPv4ARPTagged returns [FilterIPv4ARP] without its rule about VLANs:
-// tagged frames pass with their tag in Frame.VLAN. The EtherType tested is the
-// one behind the tag. The caller owns the program.
-func FilterIPv4ARPTagged() []bpf.RawInstruction {
-	return mustAssemble([]bpf.Instruction{
-		bpf.LoadExtension{Num: bpf.ExtType},
-		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: uint32(Multicast), SkipTrue: 4},
-		bpf.LoadAbsolute{Off: 12, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: etherTypeIPv4, SkipTrue: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherTypeARP, SkipTrue: 1},
-		bpf.RetConstant{Val: wholeFrame},
-		bpf.RetConstant{Val: 0},
-	})
-}
-
 // filterNothing keeps every frame out while a socket is being set up.
 func filterNothing() []bpf.RawInstruction {
 	return mustAssemble([]bpf.Instruction{bpf.RetConstant{Val: 0}})

@@ -260,7 +260,7 @@ func (l *wireLab) taggedFrame(vlan uint16) []byte {
 
 func TestAFPacketVLAN(t *testing.T) {
 	l := newWireLab(t, 1)
-	p := l.open(0, AFPacketConfig{Filter: FilterIPv4ARPTagged()})
+	p := l.open(0, AFPacketConfig{Filter: filterTagged()})
 	var far *AFPacket
 	var err error
 	l.on(0, func() { far, err = OpenAFPacket(AFPacketConfig{Interface: "eth0"}) })
@@ -822,4 +822,18 @@ func TestOpenAFPacketSaysBufferSizes(t *testing.T) {
 	if reached == warned {
 		t.Errorf("log = %q, want the sizes asked for, or a warning that names the limits", log.String())
 	}
+}
+
+// filterTagged is FilterIPv4ARP without its rule about VLANs: tagged frames pass
+// with their tag in Frame.VLAN.
+func filterTagged() []bpf.RawInstruction {
+	return mustAssemble([]bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: uint32(Multicast), SkipTrue: 4},
+		bpf.LoadAbsolute{Off: 12, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: etherTypeIPv4, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherTypeARP, SkipTrue: 1},
+		bpf.RetConstant{Val: wholeFrame},
+		bpf.RetConstant{Val: 0},
+	})
 }

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -192,7 +193,7 @@ func (d *Director) addDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
 
 func (d *Director) editDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
 	s := d.byKey[key]
-	t := d.destination(s, ipvsAddr(cfg.Addr))
+	t := d.destination(s, cfg.Addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.server.Configure(&cfg)
@@ -200,7 +201,7 @@ func (d *Director) editDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
 	s.sched.Update(s.servers, sched.Edit, t.server)
 }
 
-func (d *Director) deleteDestination(key ipvs.ServiceKey, addr ipvsAddr) {
+func (d *Director) deleteDestination(key ipvs.ServiceKey, addr netip.AddrPort) {
 	s := d.byKey[key]
 	t := d.destination(s, addr)
 	s.mu.Lock()
@@ -219,7 +220,7 @@ func (d *Director) discard(t *destination) {
 }
 
 // destination returns the live destination addr of s, or nil.
-func (d *Director) destination(s *service, addr ipvsAddr) *destination {
+func (d *Director) destination(s *service, addr netip.AddrPort) *destination {
 	for _, r := range s.servers {
 		if r.Addr == addr {
 			return d.servers[r.ID]

@@ -89,7 +89,7 @@ type destination struct {
 
 type destKey struct {
 	service ipvs.ServiceKey
-	addr    ipvsAddr
+	addr    netip.AddrPort
 }
 
 // NewDirector returns a director without services.

@@ -27,12 +27,11 @@ const (
 // Hop is the way to an address. Addresses are in host byte order.
 type Hop struct {
 	Kind     HopKind
-	Link     uint8  // outgoing link, with HopForward
-	Resolved bool   // MAC is known
-	Failed   bool   // the neighbour does not answer
-	Stale    bool   // MAC is known but should be confirmed while it is used
-	MTU      int    // greatest IP packet, in bytes
-	Source   uint32 // the director's own address on the way there
+	Link     uint8 // outgoing link, with HopForward
+	Resolved bool  // MAC is known
+	Failed   bool  // the neighbour does not answer
+	Stale    bool  // MAC is known but should be confirmed while it is used
+	MTU      int   // greatest IP packet, in bytes
 	MAC      [6]byte
 	LinkMAC  [6]byte // source MAC to send with
 }

@@ -53,15 +53,11 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop {
 		return dataplane.Hop{Kind: dataplane.HopElsewhere}
 	}
 	n := p.view.Neighbour(r.Link, r.NextHop)
-	hop := dataplane.Hop{
+	return dataplane.Hop{
 		Kind: dataplane.HopForward, Link: link, MTU: r.MTU,
 		Resolved: n.State == hostnet.NeighbourUsable, Failed: n.State == hostnet.NeighbourFailed,
 		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC,
 	}
-	if r.Source.Is4() {
-		hop.Source = number4(r.Source)
-	}
-	return hop
 }
 
 // Link implements [dataplane.Host].

@@ -74,7 +74,7 @@ func (h *Host) Lookup(dst uint32) dataplane.Hop {
 	link := h.Links[best.Link]
 	state := h.Neighbours[gateway]
 	hop := dataplane.Hop{
-		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, Source: link.Addr, LinkMAC: link.MAC,
+		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, LinkMAC: link.MAC,
 		Resolved: state <= Stale, Stale: state == Stale, Failed: state == Failed,
 	}
 	if hop.Resolved {
