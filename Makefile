@@ -63,6 +63,13 @@ golden: ## rewrite the golden files from what the code prints now; look at git d
 oracle: build ## play bin/natlb through the recordings of kernel IPVS and compare (root)
 	@tools/deps.sh oracle
 	@python3 tools/oracle/run.py $(ARGS)
+	@[ -n "$(ARGS)" ] || { echo; echo "the host owns the VIPs:"; python3 tools/oracle/run.py --vip-mode local --forward 1 --only 'o-t*' --out out/oracle-local; }
+
+.PHONY: oracle-full
+oracle-full: build ## the same with both set-ups in full: natlb owns the VIPs, and the host does
+	@tools/deps.sh oracle
+	@python3 tools/oracle/run.py
+	@python3 tools/oracle/run.py --vip-mode local --forward 1 --out out/oracle-local
 
 .PHONY: peers
 peers: build ## measure natlb beside kernel nft DNAT, HAProxy and nginx (root; ARGS="--reps 3 nft haproxy1 natlb")
