@@ -64,13 +64,14 @@ func (v *view) isServer(proto uint8, addr uint32, port uint16) bool {
 }
 
 // guarded reports whether the guard keeps the host's stack from seeing p: it does
-// for the ports of services on the host's addresses, and for what firewall marks
-// lead to there.
+// for the ports of services on the host's addresses, for the data port below
+// that of an FTP service, and for what firewall marks lead to there.
 func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 	if to&roleVIP != 0 {
 		_, exact := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort)]
 		_, all := s.view.byAddr[endpointOf(p.Proto, p.Dst, 0)]
-		if exact || all {
+		_, data := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort+1)]
+		if exact || all || data && p.Proto == protoTCP && slices.Contains(s.dir.cfg.FTPPorts, p.DstPort+1) {
 			return true
 		}
 	}
