@@ -34,12 +34,16 @@ func (t *Table4) SetCPort(r Ref, port uint16) {
 
 // findPortless returns the portless entry that fits k but for the client's port,
 // newest first, or 0.
-func (t *Table4) findPortless(k *Key4) Ref {
+func (t *Table4) findPortless(k *Key4) Ref { return t.findZero(k, NoCPort) }
+
+// findZero returns the newest entry filed under client port 0 that carries flag
+// and fits k but for the client's port, or 0.
+func (t *Table4) findZero(k *Key4, flag Flags) Ref {
 	h := t.hash(k.Proto, k.CIP, 0)
 	for r := *t.index.bucket(h); r != 0; {
 		c := t.At(r)
-		if c.hash == h && c.Flags&NoCPort != 0 && c.VIP == k.VIP && c.VPort == k.VPort &&
-			c.CIP == k.CIP && c.Proto == k.Proto {
+		if c.hash == h && c.Flags&flag != 0 && c.CIP == k.CIP && c.VIP == k.VIP &&
+			c.VPort == k.VPort && c.Proto == k.Proto {
 			return r
 		}
 		r = c.next

@@ -108,18 +108,7 @@ func (t *Table4) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cpor
 }
 
 // FindTemplate returns the persistence template with key k (CPort 0), or 0.
-func (t *Table4) FindTemplate(k *Key4) Ref {
-	h := t.hash(k.Proto, k.CIP, 0)
-	for r := *t.index.bucket(h); r != 0; {
-		c := t.At(r)
-		if c.hash == h && c.Flags&Template != 0 && c.CIP == k.CIP && c.VIP == k.VIP &&
-			c.VPort == k.VPort && c.Proto == k.Proto {
-			return r
-		}
-		r = c.next
-	}
-	return 0
-}
+func (t *Table4) FindTemplate(k *Key4) Ref { return t.findZero(k, Template) }
 
 // Insert makes an entry with key k, the initial timeout and no other contents,
 // in front of older entries with the same key. It returns 0 when the table is
