@@ -44,7 +44,7 @@ func (s *Shard) accept(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 // unsolicited reports whether a real server's packet outside of connections is
 // to be answered with an error (semantics 5.8, sysctl nat_icmp_send).
 func (s *Shard) unsolicited(p *rewrite.Packet, from role) bool {
-	if s.view.settings.natICMPSend == 0 || from&roleServer == 0 || p.Proto == protoTCP && p.TCPFlags&conntrack.FlagRST != 0 {
+	if s.view.settings.natICMPSend == 0 || from&roleServer == 0 || p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagRST != 0 {
 		return false
 	}
 	return s.view.isServer(p.Proto, p.Src, p.SrcPort)
@@ -71,11 +71,11 @@ func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 		_, exact := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort)]
 		_, all := s.view.byAddr[endpointOf(p.Proto, p.Dst, 0)]
 		_, data := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort+1)]
-		if exact || all || data && p.Proto == protoTCP && slices.Contains(s.dir.cfg.FTPPorts, p.DstPort+1) {
+		if exact || all || data && p.Proto == rewrite.ProtoTCP && slices.Contains(s.dir.cfg.FTPPorts, p.DstPort+1) {
 			return true
 		}
 	}
-	if len(s.view.targets) == 0 || p.Proto != protoTCP && p.Proto != protoUDP || !s.view.host.IsLocal(p.Dst) {
+	if len(s.view.targets) == 0 || p.Proto != rewrite.ProtoTCP && p.Proto != rewrite.ProtoUDP || !s.view.host.IsLocal(p.Dst) {
 		return false
 	}
 	dst := fromAddr4(p.Dst)
@@ -86,14 +86,14 @@ func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 // socket wants.
 func (s *Shard) answerAsHost(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	switch p.Proto {
-	case protoTCP:
+	case rewrite.ProtoTCP:
 		return s.answer(f, AnswerReset, PassHost, func(dst []byte, mac [6]byte) int {
 			return rewrite.TCPReset(dst, f.Data, p, mac)
 		})
-	case protoUDP:
+	case rewrite.ProtoUDP:
 		a := rewrite.ICMPAnswer{Type: 3, Code: 3, Src: p.Dst}
 		return s.answerError(f, p, a, AnswerPortUnreachable, DropLimited, now)
-	case protoICMP:
+	case rewrite.ProtoICMP:
 		if p.ICMPType != icmpEcho {
 			return PassHost
 		}

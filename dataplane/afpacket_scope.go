@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"golang.org/x/net/bpf"
+
+	"natlb/rewrite"
 )
 
 // MaxFilterAddrs is the number of addresses up to which FilterScope names them: its
@@ -35,7 +37,7 @@ func FilterScope(addrs []uint32) []bpf.RawInstruction {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: etherTypeIPv4, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
 		bpf.LoadAbsolute{Off: ipProtocol, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: protoICMP, SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(rewrite.ProtoICMP), SkipTrue: 1},
 		bpf.RetConstant{Val: wholeFrame},
 	}
 	for _, field := range []uint32{ipDestination, ipSource} {

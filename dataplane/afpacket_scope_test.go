@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/bpf"
+
+	"natlb/rewrite"
 )
 
 // TestFilterScope runs the program over frames; the machine's two extensions
@@ -35,15 +37,15 @@ func TestFilterScope(t *testing.T) {
 	}{
 		{"ARP", []uint32{vip}, arp, true},
 		{"IPv6", []uint32{vip}, ip6, false},
-		{"to a VIP", []uint32{server, vip}, ip(protoTCP, stranger, vip), true},
-		{"from a server", []uint32{server, vip}, ip(protoUDP, server, stranger), true},
-		{"to a server", []uint32{server, vip}, ip(protoUDP, stranger, server), true},
-		{"between strangers", []uint32{server, vip}, ip(protoTCP, stranger, stranger+1), false},
-		{"ICMP between strangers", []uint32{server, vip}, ip(protoICMP, stranger, stranger+1), true},
-		{"nothing known", nil, ip(protoTCP, stranger, stranger+1), false},
-		{"as many as are named", many, ip(protoTCP, stranger, many[len(many)-1]), true},
-		{"a stranger to as many", many, ip(protoTCP, stranger, vip), false},
-		{"more than are named", append(many, 1), ip(protoTCP, stranger, vip), true},
+		{"to a VIP", []uint32{server, vip}, ip(rewrite.ProtoTCP, stranger, vip), true},
+		{"from a server", []uint32{server, vip}, ip(rewrite.ProtoUDP, server, stranger), true},
+		{"to a server", []uint32{server, vip}, ip(rewrite.ProtoUDP, stranger, server), true},
+		{"between strangers", []uint32{server, vip}, ip(rewrite.ProtoTCP, stranger, stranger+1), false},
+		{"ICMP between strangers", []uint32{server, vip}, ip(rewrite.ProtoICMP, stranger, stranger+1), true},
+		{"nothing known", nil, ip(rewrite.ProtoTCP, stranger, stranger+1), false},
+		{"as many as are named", many, ip(rewrite.ProtoTCP, stranger, many[len(many)-1]), true},
+		{"a stranger to as many", many, ip(rewrite.ProtoTCP, stranger, vip), false},
+		{"more than are named", append(many, 1), ip(rewrite.ProtoTCP, stranger, vip), true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := accepts(t, FilterScope(tt.addrs), tt.frame); got != tt.want {

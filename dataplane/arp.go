@@ -80,7 +80,7 @@ func (s *Shard) announceOn(vip uint32) bool {
 			continue
 		}
 		for _, build := range [2]func([]byte, [6]byte, uint32) int{rewrite.ARPProbe, rewrite.GratuitousARP} {
-			dst := s.out.room(arpFrame)
+			dst := s.out.room(rewrite.ARPFrameLen)
 			if dst == nil {
 				return false
 			}
@@ -89,6 +89,3 @@ func (s *Shard) announceOn(vip uint32) bool {
 	}
 	return true
 }
-
-// arpFrame is the shortest Ethernet frame, without FCS.
-const arpFrame = 60

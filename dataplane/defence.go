@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"natlb/conntrack"
+	"natlb/rewrite"
 )
 
 // defence is what IPVS does against floods when memory is short, or always when
@@ -93,7 +94,7 @@ func (s *Shard) dropEntries(rng *rand.Rand, now time.Duration) {
 
 // ends decides about one connection.
 func (d *defence) ends(c *conntrack.Conn4, now time.Duration) bool {
-	if c.Proto == protoTCP {
+	if c.Proto == rewrite.ProtoTCP {
 		switch c.State {
 		case conntrack.TCPSynRecv, conntrack.TCPSynAck:
 			return true

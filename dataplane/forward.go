@@ -123,7 +123,7 @@ func segmentLen(f *Frame, p *rewrite.Packet) int {
 	if !f.Offload.Super() {
 		return p.Len()
 	}
-	return min(p.Len(), rewrite.HeadersLen(f.Data, p)-etherHeader+int(f.Offload.GSOSize))
+	return min(p.Len(), rewrite.HeadersLen(f.Data, p)-rewrite.EthernetLen+int(f.Offload.GSOSize))
 }
 
 func (s *Shard) countIn(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) {

@@ -151,7 +151,7 @@ func (g *fragGroup) add(frame []byte, p *rewrite.Packet) bool {
 // the caller counts.
 func (s *Shard) whole(last *Frame, g *fragGroup, now time.Duration) Verdict {
 	frame := s.out.room(len(g.header) + g.total)
-	if frame == nil || len(g.header)-etherHeader+g.total > 65535 {
+	if frame == nil || len(g.header)-rewrite.EthernetLen+g.total > 65535 {
 		s.endGroup(g, DropNoBuffer)
 		return DropNoBuffer
 	}
@@ -161,8 +161,8 @@ func (s *Shard) whole(last *Frame, g *fragGroup, now time.Duration) Verdict {
 		copy(frame[len(g.header)+int(c.from):], g.store[c.at:c.at+int(c.to-c.from)])
 		s.frags.cuts = append(s.frags.cuts, c.span)
 	}
-	ip := frame[etherHeader:len(g.header)]
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(frame)-etherHeader))
+	ip := frame[rewrite.EthernetLen:len(g.header)]
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(frame)-rewrite.EthernetLen))
 	binary.BigEndian.PutUint16(ip[6:], 0)
 	binary.BigEndian.PutUint16(ip[10:], 0)
 	binary.BigEndian.PutUint16(ip[10:], rewrite.Checksum(ip, 0))

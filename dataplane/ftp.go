@@ -28,7 +28,7 @@ import (
 
 // helps reports whether new connection c gets the helper.
 func (d *Director) helps(c *conntrack.Conn4) bool {
-	return c.Proto == protoTCP && c.Masq() && slices.Contains(d.cfg.FTPPorts, c.VPort)
+	return c.Proto == rewrite.ProtoTCP && c.Masq() && slices.Contains(d.cfg.FTPPorts, c.VPort)
 }
 
 // helpIn does what a client's packet asks for beyond its translation: it fills
@@ -95,7 +95,7 @@ func (s *Shard) ftpCommand(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r co
 		return Forward
 	}
 	s.table.Helper(r).Awaits = uint8(ftp.None)
-	key := conntrack.Key4{CIP: addr4(client.Addr()), VIP: c.VIP, CPort: client.Port(), VPort: c.VPort - 1, Proto: protoTCP}
+	key := conntrack.Key4{CIP: addr4(client.Addr()), VIP: c.VIP, CPort: client.Port(), VPort: c.VPort - 1, Proto: rewrite.ProtoTCP}
 	return s.expectData(c, r, &key, c.RPort-1, now)
 }
 
@@ -120,7 +120,7 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conn
 	}
 	port := reply.Server.Port()
 	if !again {
-		key := conntrack.Key4{CIP: c.CIP, VIP: c.VIP, VPort: port, Proto: protoTCP}
+		key := conntrack.Key4{CIP: c.CIP, VIP: c.VIP, VPort: port, Proto: rewrite.ProtoTCP}
 		if v := s.expectData(c, r, &key, port, now); v != Forward {
 			return v
 		}

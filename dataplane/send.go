@@ -77,8 +77,8 @@ func (s *Shard) hand(o *outgoing, data []byte, off Offload) Verdict {
 func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 	headers := rewrite.HeadersLen(o.f.Data, p)
 	size := int(o.f.Offload.GSOSize)
-	if p.Proto == protoTCP {
-		size = min(size, o.hop.MTU-(headers-etherHeader))
+	if p.Proto == rewrite.ProtoTCP {
+		size = min(size, o.hop.MTU-(headers-rewrite.EthernetLen))
 	}
 	n := rewrite.SegmentCount(p, o.f.Data, size)
 	if n == 0 {
@@ -92,7 +92,7 @@ func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 		}
 		length := rewrite.Segment(room, o.f.Data, p, size, i)
 		s.out.trim(room, length)
-		if length-etherHeader <= o.hop.MTU {
+		if length-rewrite.EthernetLen <= o.hop.MTU {
 			v = s.hand(o, room[:length], Offload{})
 			continue
 		}
@@ -120,7 +120,7 @@ func (s *Shard) cut(o *outgoing, data []byte, p *rewrite.Packet) Verdict {
 	}
 	v := o.sent
 	for i := range n {
-		room := s.out.room(etherHeader + o.hop.MTU)
+		room := s.out.room(rewrite.EthernetLen + o.hop.MTU)
 		if room == nil {
 			return DropNoBuffer
 		}
@@ -159,13 +159,13 @@ func (s *Shard) sendFragments(o *outgoing, p *rewrite.Packet) Verdict {
 func (s *Shard) emitAnswer(link uint8, data []byte, sent Verdict) Verdict {
 	mtu := s.view.host.Link(link).MTU
 	var p rewrite.Packet
-	if len(data)-etherHeader <= mtu || mtu == 0 || rewrite.ParseIPv4(data, &p) != rewrite.FaultNone {
+	if len(data)-rewrite.EthernetLen <= mtu || mtu == 0 || rewrite.ParseIPv4(data, &p) != rewrite.FaultNone {
 		s.out.put(link, data, Offload{})
 		return sent
 	}
 	n := rewrite.FragmentCount(&p, mtu)
 	for i := range n {
-		room := s.out.room(etherHeader + mtu)
+		room := s.out.room(rewrite.EthernetLen + mtu)
 		if room == nil {
 			return DropNoBuffer
 		}

@@ -127,25 +127,19 @@ func (s *Shard) Process(f *Frame, now time.Duration) Verdict {
 	return v
 }
 
-const (
-	etherHeader = 14
-	etherIPv4   = 0x0800
-	etherARP    = 0x0806
-)
-
 func (s *Shard) process(f *Frame, now time.Duration) Verdict {
 	switch {
 	case f.Type == OtherHost || f.Type == Outgoing:
 		return PassOtherHost
 	case f.Tagged:
 		return PassVLAN
-	case len(f.Data) < etherHeader || f.WireLen > uint32(len(f.Data)):
+	case len(f.Data) < rewrite.EthernetLen || f.WireLen > uint32(len(f.Data)):
 		return DropTruncated
 	}
 	switch binary.BigEndian.Uint16(f.Data[12:]) {
-	case etherIPv4:
+	case etherTypeIPv4:
 		return s.ipv4(f, now)
-	case etherARP:
+	case etherTypeARP:
 		return s.arp(f)
 	}
 	return PassEtherType
@@ -216,19 +210,12 @@ func (s *Shard) packet(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 		return s.accept(f, p, now) // without a service IPVS is off the path (semantics 5.1)
 	}
 	switch p.Proto {
-	case protoTCP, protoUDP:
+	case rewrite.ProtoTCP, rewrite.ProtoUDP:
 		return s.transport(f, p, now)
-	case protoICMP:
+	case rewrite.ProtoICMP:
 		if rewrite.IsTranslatedICMPError(p.ICMPType) {
 			return s.icmpError(f, p, now)
 		}
 	}
 	return s.accept(f, p, now)
 }
-
-// IP protocol numbers.
-const (
-	protoICMP = 1
-	protoTCP  = 6
-	protoUDP  = 17
-)

@@ -40,7 +40,7 @@ func (s *Shard) transport(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 func (s *Shard) request(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
-	if p.Proto == protoTCP && p.TCPFlags&conntrack.FlagSYN != 0 && s.outlived(c, srv) {
+	if p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagSYN != 0 && s.outlived(c, srv) {
 		return s.schedule(f, p, r, now)
 	}
 	if !srv.Available() {
@@ -81,7 +81,7 @@ func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now tim
 	if v == Forward {
 		n, v = s.pick(p, svc, now)
 	}
-	if v == Forward && svc.flags&ipvs.FlagOnePacket != 0 && p.Proto == protoUDP {
+	if v == Forward && svc.flags&ipvs.FlagOnePacket != 0 && p.Proto == rewrite.ProtoUDP {
 		return s.onePacket(f, p, svc, n, mark, now)
 	}
 	var r conntrack.Ref
@@ -107,7 +107,7 @@ func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now tim
 // the packet's mark, or why there is none: PassHost when the packet is not
 // IPVS's business.
 func (s *Shard) service(f *Frame, p *rewrite.Packet) (*serviceView, uint32, Verdict) {
-	if p.Proto == protoTCP && !s.opens(p.TCPFlags) {
+	if p.Proto == rewrite.ProtoTCP && !s.opens(p.TCPFlags) {
 		return nil, 0, PassHost
 	}
 	mark := s.view.marks.of(p, s.dir.cfg.Links[f.Link].Name)
@@ -253,7 +253,7 @@ func (s *Shard) died(c *conntrack.Conn4) {
 // that is in no table.
 func (s *Shard) step(c *conntrack.Conn4, r conntrack.Ref, srv *serverView, dir conntrack.Direction, p *rewrite.Packet, now time.Duration) {
 	through := dir == conntrack.Out
-	if p.Proto == protoTCP {
+	if p.Proto == rewrite.ProtoTCP {
 		switch c.StepTCP(dir, p.TCPFlags, s.view.settings.secure, &s.view.timeouts) {
 		case conntrack.Activated:
 			srv.Activate()

@@ -7,6 +7,7 @@ import (
 	"natlb/conntrack"
 	"natlb/internal/classify"
 	"natlb/ipvs"
+	"natlb/rewrite"
 	"natlb/sched"
 )
 
@@ -92,7 +93,7 @@ func (v *view) find(mark uint32, proto uint8, addr uint32, port uint16) *service
 	if i, ok := v.byAddr[endpointOf(proto, addr, port)]; ok {
 		return &v.services[i]
 	}
-	if v.ftp && proto == protoTCP && (port == ftpDataPort || port >= userPorts) {
+	if v.ftp && proto == rewrite.ProtoTCP && (port == ftpDataPort || port >= userPorts) {
 		if i, ok := v.byAddr[endpointOf(proto, addr, ftpPort)]; ok {
 			return &v.services[i]
 		}
