@@ -18,6 +18,7 @@ import (
 
 	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
+	"natlb/internal/words"
 )
 
 // version is set when a release is linked.
@@ -40,8 +41,9 @@ func run(ctx context.Context, argv []string) int {
 	case strings.HasPrefix(filepath.Base(prog), "ipvsadm"):
 	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
 		// A word that is none of ours is ipvsadm's to refuse, in its words.
-		if words := newWords(); words.knows(args[0]) {
-			return words.run(ctx, args)
+		env := &words.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: version}
+		if own := words.New(env, runCommand(), demoCommand()); own.Knows(args[0]) {
+			return own.Run(ctx, args)
 		}
 	}
 	return runIpvsadm(ctx, prog, args)
@@ -50,24 +52,11 @@ func run(ctx context.Context, argv []string) int {
 // runIpvsadm is the ipvsadm command line. The socket is chosen by the
 // environment, or by --socket in front of everything else.
 func runIpvsadm(ctx context.Context, prog string, args []string) int {
-	socket, args := takeSocket(args)
+	socket, args := control.TakeSocket(args)
 	client := control.Dial(control.SocketPath(socket))
 	defer client.Close()
 	return ipvsadm.Run(ctx, &ipvsadm.Env{
 		Prog: prog, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Client: client, Version: version,
 	}, args)
-}
-
-// takeSocket takes natlb's own --socket PATH off the front of a command line.
-func takeSocket(args []string) (socket string, rest []string) {
-	if len(args) > 0 {
-		if v, ok := strings.CutPrefix(args[0], "--socket="); ok {
-			return v, args[1:]
-		}
-	}
-	if len(args) > 1 && args[0] == "--socket" {
-		return args[1], args[2:]
-	}
-	return "", args
 }

@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/lab/labtest": {"internal/lab", "internal/hostnet", "ipvs"},
 	"internal/demo":        {"internal/lab", "internal/hostnet", "ipvs"},
 	"internal/daemon":      {"ipvs", "rewrite", "sched", "conntrack", "dataplane", "internal/classify", "internal/ftp", "internal/control", "internal/ipvsadm", "internal/hostnet"},
+	"internal/words":       {"ipvs", "internal/control", "internal/ipvsadm", "internal/classify"},
 	"cmd/natlb":            {"*"},
 	"bench":                {"*"},
 	"docs":                 {},

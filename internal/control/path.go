@@ -1,6 +1,9 @@
 package control
 
-import "os"
+import (
+	"os"
+	"strings"
+)
 
 // DefaultSocket is where a director listens when nothing else is said.
 const DefaultSocket = "/run/natlb.sock"
@@ -16,4 +19,18 @@ func SocketPath(flag string) string {
 		return env
 	}
 	return DefaultSocket
+}
+
+// TakeSocket takes natlb's own --socket PATH off the front of a command line
+// that another grammar reads. socket is empty when there is none.
+func TakeSocket(args []string) (socket string, rest []string) {
+	if len(args) > 0 {
+		if v, ok := strings.CutPrefix(args[0], "--socket="); ok {
+			return v, args[1:]
+		}
+	}
+	if len(args) > 1 && args[0] == "--socket" {
+		return args[1], args[2:]
+	}
+	return "", args
 }

@@ -1,8 +1,7 @@
-package main
+package words
 
 import (
 	"context"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,26 +10,24 @@ import (
 	"natlb/internal/ipvsadm"
 )
 
-// saveCommand writes what -S leaves out, too.
-func saveCommand() *cobra.Command {
-	var socket string
+// save writes what -S leaves out, too.
+func (e *Env) save() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "save",
 		Short: "print everything as a rules file: services, thresholds, timeouts, marks, settings",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			client := control.Dial(control.SocketPath(socket))
+			client := e.dial()
 			defer client.Close()
 			state, err := readState(cmd.Context(), client)
 			if err != nil {
 				return err
 			}
-			ipvsadm.WriteRules(os.Stdout, state)
+			ipvsadm.WriteRules(e.Stdout, state)
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&socket, "socket", "", "control socket of the director")
-	return cmd
+	return e.talks(cmd)
 }
 
 func readState(ctx context.Context, client *control.Client) (*ipvsadm.State, error) {

@@ -1,8 +1,7 @@
-package main
+package words
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -11,8 +10,8 @@ import (
 	"natlb/ipvs"
 )
 
-// markCommand is the iptables-shaped face of natlb's own firewall marks.
-func markCommand() *cobra.Command {
+// mark is the iptables-shaped face of natlb's own firewall marks.
+func (e *Env) mark() *cobra.Command {
 	return &cobra.Command{
 		Use:                "mark -A PREROUTING ... -j MARK --set-mark N",
 		Short:              "give packets firewall marks, in the words of iptables -t mangle",
@@ -21,18 +20,18 @@ func markCommand() *cobra.Command {
 			if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") {
 				return cmd.Help()
 			}
-			socket, args := takeSocket(args)
+			e.socket, args = control.TakeSocket(args)
 			c, err := classify.Parse(args)
 			if err != nil {
 				return err
 			}
-			client := control.Dial(control.SocketPath(socket))
+			client := e.dial()
 			defer client.Close()
 			if c.Changes() {
 				return client.Apply(cmd.Context(), []ipvs.Change{{Kind: ipvs.ChangeMarks, Words: args}})
 			}
 			text, err := client.Marks(cmd.Context(), args)
-			fmt.Fprint(os.Stdout, text)
+			fmt.Fprint(e.Stdout, text)
 			return err
 		},
 	}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"natlb/internal/control"
+	"natlb/internal/daemon"
+)
+
+func runCommand() *cobra.Command {
+	cfg := daemon.Config{Guard: daemon.GuardAuto, Version: version}
+	var debug, noFTP bool
+	cmd := &cobra.Command{
+		Use:   "run --vip-if IF --dip-if IF",
+		Short: "run the director in the foreground",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			level := slog.LevelInfo
+			if debug {
+				level = slog.LevelDebug
+			}
+			cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+			cfg.Socket = control.SocketPath(cfg.Socket)
+			if noFTP {
+				cfg.FTPPorts = nil
+			}
+			defer outlive(cfg.Log)()
+			return daemon.Run(cmd.Context(), cfg)
+		},
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&cfg.VIPLinks, "vip-if", nil, "interface towards the clients (may be repeated)")
+	f.StringSliceVar(&cfg.DIPLinks, "dip-if", nil, "interface towards the real servers (may be repeated, may be the same)")
+	f.StringVar(&cfg.Rules, "rules", "", "rules file to start with: the lines of natlb -S")
+	f.StringVar(&cfg.Socket, "socket", "", "control socket (default $NATLB_SOCKET, else "+control.DefaultSocket+")")
+	f.BoolVar(&cfg.NoRoute, "no-route", false, "do not route what real servers send outside of connections")
+	f.StringVar((*string)(&cfg.Guard), "guard", string(cfg.Guard), "keep the host's kernel out of the way: auto, nft or none")
+	f.IntSliceVar(&cfg.FTPPorts, "ftp-ports", []int{21}, "virtual ports of FTP services, whose data connections natlb follows (at most 8)")
+	f.BoolVar(&noFTP, "no-ftp", false, "do not follow the data connections of FTP")
+	f.IntVar(&cfg.MaxConns, "max-conns", 0, "cap on connections (default: what fits into a quarter of the memory)")
+	f.BoolVar(&debug, "debug", false, "log more")
+	return cmd
+}
