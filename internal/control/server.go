@@ -147,7 +147,7 @@ func (s *Server) applyAll(changes []ipvs.Change) error {
 		err = checkBroadcasts(changes, localNetworks())
 	}
 	if err != nil {
-		return missingFirst(s.director, changes, err)
+		return MissingFirst(s.director.Services(), changes, err)
 	}
 	return s.director.Apply(changes)
 }

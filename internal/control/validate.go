@@ -32,17 +32,17 @@ func checkAll(changes []ipvs.Change) error {
 	return nil
 }
 
-// missingFirst turns the refusal of a server's values into
+// MissingFirst turns the refusal of a server's values into
 // [ipvs.ErrNoSuchService] when the server's service would not exist at that
 // point of the transaction: the service is looked up before the server is
 // looked at (ip_vs_ctl.c).
-func missingFirst(d Director, changes []ipvs.Change, err error) error {
+func MissingFirst(services []ipvs.ServiceStatus, changes []ipvs.Change, err error) error {
 	var refused *ipvs.ChangeError
 	if !errors.As(err, &refused) || refused.Kind != ipvs.AddDestination && refused.Kind != ipvs.EditDestination {
 		return err
 	}
 	key := changes[refused.Index].Service.Key
-	exists := slices.ContainsFunc(d.Services(), func(s ipvs.ServiceStatus) bool { return s.Key == key })
+	exists := slices.ContainsFunc(services, func(s ipvs.ServiceStatus) bool { return s.Key == key })
 	for _, c := range changes[:refused.Index] {
 		switch {
 		case c.Kind == ipvs.AddService && c.Service.Key == key:

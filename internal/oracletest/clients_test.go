@@ -15,14 +15,14 @@ func addrPort(text string) netip.AddrPort {
 }
 
 // sources returns the client addresses of a step.
-func sources(s step) []netip.Addr {
+func (p *player) sources(s step) []netip.Addr {
 	var out []netip.Addr
 	for _, t := range s.list("src") {
 		a, _ := netip.ParseAddr(t)
 		out = append(out, a)
 	}
 	if out == nil {
-		out = []netip.Addr{client0}
+		out = []netip.Addr{p.net.plan.client0}
 	}
 	return out
 }
@@ -33,7 +33,7 @@ func (p *player) source(s step) netip.AddrPort {
 	if port == 0 {
 		port = p.nextPort()
 	}
-	return netip.AddrPortFrom(sources(s)[0], port)
+	return netip.AddrPortFrom(p.sources(s)[0], port)
 }
 
 func (p *player) nextPort() uint16 { p.sport++; return p.sport }
@@ -104,7 +104,7 @@ func (p *player) finish(c *conn, how string) {
 }
 
 func (p *player) picks(s step) result {
-	dsts, srcs, mode := s.list("dst"), sources(s), s.text("mode", "C")
+	dsts, srcs, mode := s.list("dst"), p.sources(s), s.text("mode", "C")
 	ports, _ := s["sports"].([]any)
 	timeout := seconds(s.number("timeout", clientTimeout))
 	got := []string{}
@@ -265,10 +265,10 @@ func (p *player) exec(s step) result {
 		fmt.Sscanf(rest, "%d", &bound)
 	}
 	i := int(s.text("ns", " 1")[2] - '1')
-	if bound == 0 || i < 0 || i >= len(rips) {
+	if bound == 0 || i < 0 || i >= len(p.net.servers) {
 		return result{"rc": 127}
 	}
-	rs, local := p.net.servers[i], netip.AddrPortFrom(rips[i], bound)
+	rs, local := p.net.servers[i], netip.AddrPortFrom(p.net.plan.rips[i], bound)
 	if _, rest, ok := strings.Cut(cmd, `s.sendto(b"hello",`); ok {
 		rs.sendUDP(local, peerOf(rest), []byte("hello"))
 	} else if _, rest, ok := strings.Cut(cmd, "s.connect("); ok {

@@ -22,7 +22,7 @@ type client struct{ d *dataplane.Director }
 func (c client) Apply(_ context.Context, changes []ipvs.Change) error {
 	for i := range changes {
 		if err := control.Check(&changes[i]); err != nil {
-			return &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
+			return control.MissingFirst(c.d.Services(), changes, &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err})
 		}
 	}
 	return c.d.Apply(changes)
@@ -45,8 +45,10 @@ var portNames = []struct {
 	port  uint16
 	proto ipvs.Protocol
 }{
-	{"tcpmux", 1, ipvs.TCP}, {"ssh", 22, ipvs.TCP}, {"domain", 53, ipvs.TCP}, {"domain", 53, ipvs.UDP},
-	{"http", 80, ipvs.TCP}, {"mdns", 5353, ipvs.UDP}, {"http-alt", 8080, ipvs.TCP},
+	{"tcpmux", 1, ipvs.TCP}, {"ftp", 21, ipvs.TCP}, {"fsp", 21, ipvs.UDP}, {"ssh", 22, ipvs.TCP}, {"smtp", 25, ipvs.TCP},
+	{"domain", 53, ipvs.TCP}, {"domain", 53, ipvs.UDP}, {"tftp", 69, ipvs.UDP}, {"http", 80, ipvs.TCP}, {"www", 80, ipvs.TCP},
+	{"ntp", 123, ipvs.UDP}, {"snmp", 161, ipvs.TCP}, {"snmp", 161, ipvs.UDP}, {"ldap", 389, ipvs.TCP}, {"ldap", 389, ipvs.UDP},
+	{"https", 443, ipvs.TCP}, {"https", 443, ipvs.UDP}, {"mdns", 5353, ipvs.UDP}, {"http-alt", 8080, ipvs.TCP},
 }
 
 func (names) Host(_ context.Context, name string) (netip.Addr, bool) {
@@ -98,14 +100,28 @@ func lines(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// words splits a command line as a shell would, quotes being ” alone in the
-// scenarios.
-func words(line string) []string {
-	out := strings.Fields(line)
-	for i, w := range out {
-		if w == "''" {
-			out[i] = ""
+// words splits a command line as a shell would, where single quotes are all the
+// quoting there is.
+func words(line string) (out []string) {
+	var word strings.Builder
+	inWord, quoted := false, false
+	for _, c := range line {
+		switch {
+		case c == '\'':
+			inWord, quoted = true, !quoted
+		case !quoted && (c == ' ' || c == '\t'):
+			if inWord {
+				out = append(out, word.String())
+			}
+			word.Reset()
+			inWord = false
+		default:
+			inWord = true
+			word.WriteRune(c)
 		}
+	}
+	if inWord {
+		out = append(out, word.String())
 	}
 	return out
 }
@@ -132,7 +148,7 @@ func (p *player) dirs(s step) result {
 	cmds := s.list("cmds")
 	for _, c := range cmds {
 		if rc, out, err := p.typeLine(words(c), ""); rc != 0 || out != nil || err != nil {
-			failed = append(failed, map[string]any{"cmd": c, "rc": rc, "out": out, "err": err})
+			failed = append(failed, map[string]any{"cmd": c, "rc": rc, "out": append([]string{}, out...), "err": append([]string{}, err...)})
 		}
 	}
 	if failed != nil {

@@ -17,16 +17,8 @@ const (
 	dipLink = 1
 )
 
-// The addresses of the recordings' topology.
+// The MAC addresses of the recordings' topology.
 var (
-	vipNet   = netip.MustParsePrefix("10.10.0.0/16")
-	dipNet   = netip.MustParsePrefix("10.20.0.0/24")
-	vipAddr  = netip.MustParseAddr("10.10.0.1") // the director's own, on the VIP side
-	dipAddr  = netip.MustParseAddr("10.20.0.1")
-	clients  = netip.MustParsePrefix("10.10.2.0/24") // the client kernel's
-	rawNet   = netip.MustParsePrefix("10.10.3.0/24") // nobody's, answered for by hand
-	client0  = netip.MustParseAddr("10.10.2.1")
-	rips     = [4]netip.Addr{netip.MustParseAddr("10.20.0.11"), netip.MustParseAddr("10.20.0.12"), netip.MustParseAddr("10.20.0.13"), netip.MustParseAddr("10.20.0.14")}
 	linkMACs = [2][6]byte{{2, 0, 0, 0, 1, 1}, {2, 0, 0, 0, 2, 1}}
 	clMAC    = [6]byte{2, 0, 0, 0, 1, 2}
 )
@@ -39,6 +31,7 @@ func serverMAC(i int) [6]byte { return [6]byte{2, 0, 0, 0, 2, uint8(0x11 + i)} }
 //	client kernel, raw clients ── VIP wire ── director ── DIP wire ── rs1 … rs4
 type network struct {
 	clock
+	plan     *plan
 	director *dataplane.Director
 	shard    *dataplane.Shard
 	client   *kernel
@@ -68,8 +61,8 @@ const (
 	arpTries = 3 * time.Second // three tries of a second each
 )
 
-func newNetwork() *network {
-	n := &network{mtu: [2]int{1500, 1500}, failed: map[uint32]bool{}, pending: map[uint32]bool{}}
+func newNetwork(p *plan) *network {
+	n := &network{plan: p, mtu: [2]int{1500, 1500}, failed: map[uint32]bool{}, pending: map[uint32]bool{}}
 	n.director = dataplane.NewDirector(dataplane.Config{
 		Links: []dataplane.Link{{Name: "vip0", Side: dataplane.VIPSide}, {Name: "dip0", Side: dataplane.DIPSide}},
 		Seed:  1, Rand: rand.New(rand.NewPCG(3, 4)),
@@ -77,9 +70,9 @@ func newNetwork() *network {
 	})
 	n.shard = n.director.Shard(0)
 	n.director.SetHost(n.picture())
-	n.client = newKernel(n, "cl", vipLink, clMAC, clients.Contains)
+	n.client = newKernel(n, "cl", vipLink, clMAC, p.clients.Contains)
 	for i := range n.servers {
-		own := func(a netip.Addr) bool { return a == rips[i] }
+		own := func(a netip.Addr) bool { return a == p.rips[i] }
 		n.servers[i] = newKernel(n, "rs"+string(rune('1'+i)), dipLink, serverMAC(i), own)
 		serve(n.servers[i])
 	}
@@ -177,25 +170,28 @@ func (n *network) setMTU(link uint8, mtu int) {
 
 // picture is what the director's host knows: two connected networks, no default
 // route, and the MAC addresses of the recordings. natlb owns the VIPs.
-type picture struct{ *packettest.Host }
+type picture struct {
+	*packettest.Host
+	plan *plan
+}
 
 func (n *network) picture() picture {
 	h := &packettest.Host{
 		Links: []dataplane.LinkState{
-			{MAC: linkMACs[vipLink], MTU: n.mtu[vipLink], Up: true, Addr: number4(vipAddr)},
-			{MAC: linkMACs[dipLink], MTU: n.mtu[dipLink], Up: true, Addr: number4(dipAddr)},
+			{MAC: linkMACs[vipLink], MTU: n.mtu[vipLink], Up: true, Addr: number4(n.plan.vipAddr)},
+			{MAC: linkMACs[dipLink], MTU: n.mtu[dipLink], Up: true, Addr: number4(n.plan.dipAddr)},
 		},
-		Locals: map[netip.Addr]bool{vipAddr: true, dipAddr: true},
+		Locals: map[netip.Addr]bool{n.plan.vipAddr: true, n.plan.dipAddr: true},
 		Routes: []packettest.Route{
-			{Prefix: vipNet, Kind: dataplane.HopForward, Link: vipLink},
-			{Prefix: dipNet, Kind: dataplane.HopForward, Link: dipLink},
+			{Prefix: n.plan.vipNet, Kind: dataplane.HopForward, Link: vipLink},
+			{Prefix: n.plan.dipNet, Kind: dataplane.HopForward, Link: dipLink},
 		},
 		Neighbours: map[netip.Addr]packettest.Neighbour{},
 	}
 	for a := range n.failed {
 		h.Neighbours[addr4(a)] = packettest.Failed
 	}
-	return picture{h}
+	return picture{h, n.plan}
 }
 
 // Lookup implements [dataplane.Host]. An address that is no client and no
@@ -205,18 +201,8 @@ func (p picture) Lookup(dst uint32) dataplane.Hop {
 	if hop.Kind != dataplane.HopForward {
 		return hop
 	}
-	hop.MAC, hop.Resolved = neighbour(addr4(dst))
+	hop.MAC, hop.Resolved = p.plan.neighbour(addr4(dst))
 	return hop
-}
-
-func neighbour(a netip.Addr) (mac [6]byte, ok bool) {
-	if clients.Contains(a) || rawNet.Contains(a) {
-		return clMAC, true
-	}
-	if i := slices.Index(rips[:], a); i >= 0 {
-		return serverMAC(i), true
-	}
-	return mac, false
 }
 
 func addr4(a uint32) netip.Addr {

@@ -23,7 +23,7 @@ func TestOracle(t *testing.T) { oracle(t, false) }
 func TestOracleOffloaded(t *testing.T) { oracle(t, true) }
 
 func oracle(t *testing.T, offload bool) {
-	files, err := filepath.Glob(oracleDir + "/records/open/*.json")
+	files, err := filepath.Glob(oracleDir + "/records/*/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no recordings in %s: %v", oracleDir, err)
 	}
@@ -35,7 +35,7 @@ func oracle(t *testing.T, offload bool) {
 				continue
 			}
 			rec := readRecord(t, name)
-			if slices.Contains(groups, rec.Group) || name == "o-daemon-cli" {
+			if slices.Contains(groups, rec.Group) || strings.HasSuffix(name, "-daemon-cli") {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					j.scenario(t, rec)

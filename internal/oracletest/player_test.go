@@ -23,7 +23,7 @@ type held struct {
 }
 
 func newPlayer(rec *record) *player {
-	p := &player{net: newNetwork(), sport: 20000, caps: map[string]*capture{}}
+	p := &player{net: newNetwork(plans[rec.Plan]), sport: 20000, caps: map[string]*capture{}}
 	if rec.Sport > 0 {
 		p.sport = uint16(rec.Sport)
 	}

@@ -228,11 +228,11 @@ func (p *player) icmpFromServer(s step) result {
 	if c == nil {
 		return result{"error": "no capture"}
 	}
-	quoted := lastTo(p.net.wires[c.link][c.from:], rips[i], s)
+	quoted := lastTo(p.net.wires[c.link][c.from:], p.net.plan.rips[i], s)
 	if quoted == nil {
 		return result{"error": "no packet seen"}
 	}
-	ip := icmpError(s, rips[i], quoted)
+	ip := icmpError(s, p.net.plan.rips[i], quoted)
 	p.raw.drain()
 	p.net.send(dipLink, serverMAC(i), ip)
 	return result{"sent": packettest.DescribeIP(ip), "back": p.raw.back(s)}

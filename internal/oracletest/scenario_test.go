@@ -81,6 +81,7 @@ type played struct {
 type record struct {
 	Name  string   `json:"name"`
 	Group string   `json:"group"`
+	Plan  string   `json:"plan"`
 	Sport float64  `json:"sport"` // source ports count up from here
 	Steps []played `json:"steps"`
 }
@@ -91,10 +92,13 @@ func readRecord(t *testing.T, name string) *record {
 	t.Helper()
 	var rec record
 	var scenario struct{ Steps []step }
-	readJSON(t, filepath.Join(oracleDir, "records/open", name+".json"), &rec)
-	readJSON(t, filepath.Join(oracleDir, "scenarios/open", name+".json"), &scenario)
+	readJSON(t, filepath.Join(oracleDir, "records", setOf(name), name+".json"), &rec)
+	readJSON(t, filepath.Join(oracleDir, "scenarios", setOf(name), name+".json"), &scenario)
 	if len(scenario.Steps) != len(rec.Steps) {
 		t.Fatalf("%s: the scenario has %d steps, its recording %d", name, len(scenario.Steps), len(rec.Steps))
+	}
+	if plans[rec.Plan] == nil {
+		t.Fatalf("%s: no plan %q", name, rec.Plan)
 	}
 	for i := range scenario.Steps {
 		if a, b := asJSON(scenario.Steps[i]), asJSON(rec.Steps[i].Step); a != b {
