@@ -59,17 +59,23 @@ golden: ## rewrite the golden files from what the code prints now; look at git d
 	go test ./internal/ipvsadm -update
 	@git diff --stat -- '*.golden' 2>/dev/null || true
 
+# a dozen of the recordings' second set, of every group
+SECOND := w-pick-wrr-w3812,w-dyn-wlc-closed,w-hash-mh-port+fallback-w6-0-5,w-x-fz-lblcr-4,w-udp-states,w-tcp-server-fin
+SECOND := $(SECOND),w-persist,w-fwmark,w-ops,w-icmp-mtu,w-cli-order,w-cap-udp-frag
+
 .PHONY: oracle
 oracle: build ## play bin/natlb through the recordings of kernel IPVS and compare (root)
 	@tools/deps.sh oracle
 	@python3 tools/oracle/run.py $(ARGS)
+	@[ -n "$(ARGS)" ] || { echo; echo "some of the second set:"; python3 tools/oracle/run.py --set own --only '$(SECOND)' --out out/oracle-own; }
 	@[ -n "$(ARGS)" ] || { echo; echo "the host owns the VIPs:"; python3 tools/oracle/run.py --vip-mode local --forward 1 --only 'o-t*' --out out/oracle-local; }
 
 .PHONY: oracle-full
-oracle-full: build ## the same with both set-ups in full: natlb owns the VIPs, and the host does
+oracle-full: build ## the same with both sets and both set-ups in full: natlb owns the VIPs, and the host does
 	@tools/deps.sh oracle
-	@python3 tools/oracle/run.py
-	@python3 tools/oracle/run.py --vip-mode local --forward 1 --out out/oracle-local
+	@for set in open own; do \
+	  python3 tools/oracle/run.py --set $$set --out out/oracle-$$set && \
+	  python3 tools/oracle/run.py --set $$set --vip-mode local --forward 1 --out out/oracle-$$set-local || exit 1; done
 
 .PHONY: peers
 peers: build ## measure natlb beside kernel nft DNAT, HAProxy and nginx (root; ARGS="--reps 3 nft haproxy1 natlb")

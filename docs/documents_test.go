@@ -65,10 +65,13 @@ func expected(t *testing.T, file string) map[string]string {
 // docs/differences.md.
 func TestDifferences(t *testing.T) {
 	documented, known := map[string]bool{}, map[string]bool{}
-	scenario := regexp.MustCompile("Recorded:\\s`([a-z0-9-]+)`\\s([0-9,-]*[0-9])")
-	for _, m := range scenario.FindAllStringSubmatch(read(t, "differences.md"), -1) {
-		for _, step := range stepsOf(t, m[1], m[2]) {
-			documented[step] = true
+	recorded := regexp.MustCompile("Recorded:(?:,?\\s`[a-z0-9-]+`\\s[0-9,-]*[0-9])+")
+	scenario := regexp.MustCompile("`([a-z0-9-]+)`\\s([0-9,-]*[0-9])")
+	for _, list := range recorded.FindAllString(read(t, "differences.md"), -1) {
+		for _, m := range scenario.FindAllStringSubmatch(list, -1) {
+			for _, step := range stepsOf(t, m[1], m[2]) {
+				documented[step] = true
+			}
 		}
 	}
 	for _, file := range []string{"../tools/oracle/explained.txt", "../internal/oracletest/testdata/skips.txt"} {

@@ -28,6 +28,13 @@ var goldens = map[string]string{
 	"o-cap-udp":         "",
 	"o-cap-udp-csum0":   "",
 	"o-cap-udp-frag":    "",
+	"w-cap-icmp":        "",
+	"w-cap-persist-fwm": "",
+	"w-cap-tcp":         "",
+	"w-cap-tcp-opts":    "",
+	"w-cap-udp":         "",
+	"w-cap-udp-csum0":   "",
+	"w-cap-udp-frag":    "",
 }
 
 // normal returns a frame without what must differ from the recording:
@@ -54,7 +61,7 @@ func normal(frame []byte) []byte {
 // director, at the recorded times, and compares what comes out byte for byte
 // with what the recorded director sent, on both sides.
 func TestGoldens(t *testing.T) {
-	files, err := filepath.Glob(oracleDir + "/pcaps/open/o-cap-*.vip.pcap")
+	files, err := filepath.Glob(oracleDir + "/pcaps/*/?-cap-*.vip.pcap")
 	if err != nil || len(files) != len(goldens) {
 		t.Fatalf("captures in %s: %d and %v, want %d", oracleDir, len(files), err, len(goldens))
 	}
@@ -106,7 +113,7 @@ type input struct {
 func captures(t *testing.T, name string) (in []input, out [2][][]byte) {
 	t.Helper()
 	for link, side := range []string{"vip", "dip"} {
-		for _, f := range readPcap(t, filepath.Join(oracleDir, "pcaps/open", name+"."+side+".pcap")) {
+		for _, f := range readPcap(t, filepath.Join(oracleDir, "pcaps", setOf(name), name+"."+side+".pcap")) {
 			if bytes.Equal(f.data[6:12], linkMACs[link][:]) {
 				out[link] = append(out[link], f.data)
 			} else {
@@ -183,7 +190,7 @@ func describeOr(frame []byte) string {
 }
 
 func TestNormal(t *testing.T) {
-	h := ipHeader{src: rips[0], dst: client0, proto: protoICMP, ident: 1, ttl: 64}
+	h := ipHeader{src: plans["open"].rips[0], dst: plans["open"].client0, proto: protoICMP, ident: 1, ttl: 64}
 	frame := func(ident uint16, kind uint8, spoil int) []byte {
 		h.ident = ident
 		f := append(make([]byte, 14), h.packet(icmpBytes(kind, 0, 7, []byte("data")))...)

@@ -45,6 +45,7 @@ def plan(cnet, rnet, dgw_c, rs_last, c6, r6, rs6, k6):
 
 PLANS = {
     "open": plan("10.10", "10.20.0", None, (11, 12, 13, 14), "fd10:10", "fd20:0:0:1", (0x11, 0x12, 0x13, 0x14), (257, 4099, 30011)),
+    "own": plan("172.27", "192.168.205", None, (201, 9, 130, 57), "fd33:77", "fd44:0:0:9", (0x51, 0x22, 0x93, 0x34), (263, 4111, 30013)),
 }
 
 # Ports every real server listens on.
@@ -1139,13 +1140,22 @@ class Runner:
     def op_throughput(self, s):
         return THROUGHPUT(self, s)
 
+    def due(self):
+        """seconds from the first step to each: those of the record with --pace, else no waiting"""
+        if not self.a.pace: return [0] * len(self.sc["steps"])
+        with open(self.a.pace) as f: at = [x["at"] for x in json.load(f)["steps"]]
+        return [x - at[0] for x in at] if len(at) == len(self.sc["steps"]) else [0] * len(self.sc["steps"])
+
     def run(self):
         rec = {k: self.sc[k] for k in self.sc if k != "steps"}
         rec["steps"] = []
+        due = self.due()
         t0 = time.time()
         try:
             self.start()
-            for st in self.sc["steps"]:
+            first = time.time()
+            for i, st in enumerate(self.sc["steps"]):
+                time.sleep(max(0, first + due[i] - time.time()))
                 t = time.time()
                 try:
                     r = getattr(self, "op_" + st["op"])(st)
@@ -1207,7 +1217,8 @@ def main():
     ap.add_argument("--forward", type=int, default=1, help="ip_forward in the director namespace")
     ap.add_argument("--prefix", default="ora-", help="prefix of namespace names")
     ap.add_argument("--out", default="out"); ap.add_argument("--pcaps", default="")
-    ap.add_argument("--topo-only", metavar="PLAN", help="build the topology for PLAN (open), start the servers and wait for Enter")
+    ap.add_argument("--pace", default="", metavar="RECORD", help="give no step earlier than it was given in that record, so that expiry times can be compared")
+    ap.add_argument("--topo-only", metavar="PLAN", help="build the topology for PLAN (open, own), start the servers and wait for Enter")
     ap.add_argument("--retext", action="store_true", help="arguments are records: write their .txt again")
     a = ap.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -2,6 +2,7 @@
 """Play the natlb binary through the recorded scenarios in parallel and compare with what kernel IPVS did.
 
   run.py                          the scenarios of covered.txt, natlb owns the VIPs
+  run.py --set own                the same of the second set of recordings
   run.py --only 'o-tcp-*' -v      one family, with every differing step
   run.py --vip-mode local --forward 1      the host owns the VIPs: the guard at work
 
@@ -17,6 +18,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, HERE)
 import compare, oracle
 
+SETS = ("open", "own")            # recorded with different addresses, weights, ports and orders
 KINDS = ("later", "difference", "unstable")
 FIRM = ("picks",)                 # a field that no load on the machine can change: such a difference is never played again
 
@@ -37,8 +39,17 @@ def load(path):
         return json.load(f)
 
 
+def set_of(name):
+    """a name is in one set only"""
+    return "own" if name.startswith("w-") else "open"
+
+
+def record(name):
+    return os.path.join(HERE, "records", set_of(name), name + ".json")
+
+
 def recorded(name):
-    return load(os.path.join(HERE, "records", "open", name + ".json"))
+    return load(record(name))
 
 
 def covered(names):
@@ -100,7 +111,7 @@ class Worker:
         a = self.a
         natlb = os.path.basename(a.natlb)
         cmd = [sys.executable, os.path.join(HERE, "oracle.py"), "--out", a.out, "--prefix", self.prefix,
-               "--vip-mode", a.vip_mode, "--forward", str(a.forward)]
+               "--vip-mode", a.vip_mode, "--forward", str(a.forward), "--pace", record(name)]
         if a.director_cmd:                             # another director, started by nobody: to try the runner itself
             cmd += ["--director-cmd", a.director_cmd]
         else:
@@ -141,7 +152,7 @@ def limit(name):
 
 
 def scenario(name):
-    return os.path.join(HERE, "scenarios", "open", name + ".json")
+    return os.path.join(HERE, "scenarios", set_of(name), name + ".json")
 
 
 def play(a, names, njobs, report):
@@ -259,7 +270,8 @@ def print_result(j, unstable, verbose):
 def options():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--natlb", default=os.path.join(ROOT, "bin", "natlb"), help="the binary (default bin/natlb)")
-    ap.add_argument("--only", default="", metavar="GLOB", help="only scenarios whose name matches")
+    ap.add_argument("--set", choices=SETS, default=SETS[0], help="which recordings (default open)")
+    ap.add_argument("--only", default="", metavar="GLOBS", help="only scenarios whose name matches one of these (commas between them)")
     ap.add_argument("--groups", default="", help="only these groups, e.g. 4a,4f")
     ap.add_argument("--all", action="store_true", help="every scenario, not only those of covered.txt")
     ap.add_argument("--list", action="store_true", help="print the chosen names and end")
@@ -279,11 +291,12 @@ def options():
 
 
 def choose(a):
-    names = sorted(os.path.basename(f)[:-5] for f in glob.glob(scenario("*")))
-    names = [n for n in names if os.path.exists(os.path.join(HERE, "records", "open", n + ".json"))]
+    names = sorted(os.path.basename(f)[:-5] for s in SETS for f in glob.glob(os.path.join(HERE, "scenarios", s, "*.json")))
+    names = [n for n in names if os.path.exists(record(n))]
     names = names if a.all else covered(names)
+    names = [n for n in names if set_of(n) == a.set]
     if a.only:
-        names = fnmatch.filter(names, a.only)
+        names = [n for n in names if any(fnmatch.fnmatch(n, g) for g in a.only.split(","))]
     if a.groups:
         names = [n for n in names if load(scenario(n)).get("group") in a.groups.split(",")]
     return names
