@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"natlb/dataplane"
@@ -186,4 +188,17 @@ func (p *player) mark(s step) result {
 		return result{"error": err.Error()}
 	}
 	return result{"ok": 1}
+}
+
+func TestWords(t *testing.T) {
+	for line, want := range map[string][]string{
+		"":                    nil,
+		" -L\t-n ":            {"-L", "-n"},
+		"-t ''":               {"-t", ""},
+		"-w ' 5' '-u a:b c'd": {"-w", " 5", "-u a:b cd"},
+	} {
+		if got := words(line); !slices.Equal(got, want) {
+			t.Errorf("words(%q) = %q, want %q", line, got, want)
+		}
+	}
 }
