@@ -47,6 +47,21 @@ func (d *Director) Connections(yield func(ipvs.ConnStatus) bool) {
 	d.list(&d.templates.mu, d.templates.table, d.shards[0], yield)
 }
 
+// Load returns how many shards there are, how many connections their tables
+// hold together, templates not counted, and how many they may hold.
+func (d *Director) Load() (shards, conns, most int) {
+	for _, s := range d.shards {
+		s.mu.Lock()
+		conns += s.table.Len()
+		s.mu.Unlock()
+	}
+	most = d.cfg.MaxConns
+	if most == 0 {
+		most = conntrack.DefaultMax
+	}
+	return len(d.shards), conns, most * len(d.shards)
+}
+
 // list yields the entries of one table, and reports whether it was let go on to
 // the end. The clock is that of shard s, unless the director has its own.
 func (d *Director) list(mu *sync.Mutex, t *conntrack.Table4, s *Shard, yield func(ipvs.ConnStatus) bool) bool {

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"syscall"
 	"time"
@@ -108,6 +109,37 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	var reply statusReply
 	err := c.get(ctx, "/v1/status", &reply)
 	return reply.Status, err
+}
+
+// Setup says how the director was started and what it stands on.
+func (c *Client) Setup(ctx context.Context) (Setup, error) {
+	var reply setupReply
+	err := c.get(ctx, "/v1/setup", &reply)
+	return reply.Setup, err
+}
+
+// Census counts the connections of every real server that has any, sorted by
+// server. Those of clients in one of the networks near, at most [MaxNear], are
+// counted apart too.
+func (c *Client) Census(ctx context.Context, near []netip.Prefix) ([]Census, error) {
+	query := url.Values{}
+	for _, p := range near {
+		query.Add("near", p.String())
+	}
+	var reply censusReply
+	if err := c.get(ctx, "/v1/census?"+query.Encode(), &reply); err != nil {
+		return nil, err
+	}
+	all := make([]Census, len(reply.Servers))
+	for i := range reply.Servers {
+		w := &reply.Servers[i]
+		proto, err := protocolOf(w.Protocol)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
+		}
+		all[i] = Census{proto, w.Server, w.Conns, w.HalfOpen, w.Near, w.NearHalfOpen, w.NearClient}
+	}
+	return all, nil
 }
 
 // TableSize returns the number that a listing's first line shows as "size=".

@@ -35,6 +35,9 @@ type Director interface {
 	// Marks answers a command line of natlb mark that only asks (-L, -S, -C)
 	// with the text to print. The error wraps ipvs.ErrInvalid.
 	Marks(words []string) (string, error)
+
+	// Setup says how the director was started and what it stands on.
+	Setup() Setup
 }
 
 // Counter is one verdict counter.

@@ -24,6 +24,8 @@ type fakeDirector struct {
 	services []ipvs.ServiceStatus
 	conns    int // how many connections to yield; -1: for ever
 	yielded  int
+	list     []ipvs.ConnStatus // yielded first
+	setup    Setup
 	done     chan struct{} // closed when Connections returns
 }
 
@@ -41,6 +43,11 @@ func (f *fakeDirector) Services() []ipvs.ServiceStatus { return f.services }
 func (f *fakeDirector) Connections(yield func(ipvs.ConnStatus) bool) {
 	if f.done != nil {
 		defer close(f.done)
+	}
+	for _, c := range f.list {
+		if !yield(c) {
+			return
+		}
 	}
 	for f.yielded = 0; f.conns < 0 || f.yielded < f.conns; f.yielded++ {
 		if !yield(connNumber(f.yielded)) {
@@ -74,6 +81,8 @@ func (f *fakeDirector) Marks(words []string) (string, error) {
 func (f *fakeDirector) Sysctls() []Sysctl {
 	return []Sysctl{{"conn_tab_bits", "12", "12", "size of the table"}}
 }
+
+func (f *fakeDirector) Setup() Setup { return f.setup }
 
 // start serves d on a socket of its own and returns a client for it. tune may
 // change the server before it starts.

@@ -95,6 +95,8 @@ func (s *Server) routes() http.Handler {
 	get("/v1/counters", func() any { return countersReply{s.header(), s.director.Counters()} })
 	get("/v1/sysctls", func() any { return sysctlsReply{s.header(), s.director.Sysctls()} })
 	get("/v1/status", s.status)
+	get("/v1/setup", func() any { return setupReply{s.header(), s.director.Setup()} })
+	mux.HandleFunc("GET /v1/census", s.serveCensus)
 	mux.HandleFunc("GET /v1/marks", s.serveMarks)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, http.StatusNotFound, failure{header: s.header(), Code: codeBadRequest,

@@ -121,7 +121,11 @@ func TestApplyRefusedByDirector(t *testing.T) {
 func TestReads(t *testing.T) {
 	service := ipvs.ServiceStatus{Service: webService, Stats: ipvs.Stats{Conns: 1 << 63}}
 	service.Destinations = []ipvs.DestinationStatus{{Destination: webServer, Active: 3, Overloaded: true, Rates: ipvs.Rates{CPS: 7}}}
-	d := &fakeDirector{services: []ipvs.ServiceStatus{service}}
+	d := &fakeDirector{services: []ipvs.ServiceStatus{service}, setup: Setup{
+		Links: []SetupLink{{"eth0", []string{"vip", "dip"}, 2}}, Namespace: 4026531840, Capabilities: []string{"cap_net_raw"},
+		Guard: "auto", Guarding: true, GuardFault: "none here", Route: true, Methods: []string{"masq"},
+		FTPPorts: []uint16{21}, Shards: 1, Conns: 2, MaxConns: 3, Memory: 4,
+	}}
 	client, _ := start(t, d, nil)
 	ctx := t.Context()
 
@@ -146,6 +150,9 @@ func TestReads(t *testing.T) {
 	}
 	if got, err := client.TableSize(ctx); err != nil || got != 4096 {
 		t.Errorf("TableSize = %v, %v, want 4096", got, err)
+	}
+	if got, err := client.Setup(ctx); err != nil || !cmp.Equal(got, d.setup) {
+		t.Errorf("Setup = %+v, %v, want %+v", got, err, d.setup)
 	}
 	if got, err := client.Status(ctx); err != nil || got.PID != os.Getpid() || got.Natlb != "v9.9.9" || got.Uptime <= 0 {
 		t.Errorf("Status = %+v, %v, want this process", got, err)

@@ -32,6 +32,8 @@ func (d director) TableSize() int              { return 4096 }
 func (d director) Counters() []control.Counter { return nil }
 func (d director) Sysctls() []control.Sysctl   { return nil }
 
+func (d director) Setup() control.Setup { return control.Setup{} }
+
 func (d director) Marks([]string) (string, error) { return "", nil }
 
 // TestOverTheSocket types command lines against a real server: the words that
