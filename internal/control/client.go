@@ -154,7 +154,7 @@ func (c *Client) TableSize(ctx context.Context) (int, error) {
 func (c *Client) Connections(ctx context.Context, yield func(ipvs.ConnStatus) bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(c.timeout, func() { cancel(errStalled) })
+	watchdog := time.AfterFunc(c.timeout, func() { cancel(ErrSilent) })
 	defer watchdog.Stop()
 	body, err := c.open(ctx, http.MethodGet, "/v1/connections", nil, nil)
 	if err != nil {
@@ -197,7 +197,7 @@ func (c *Client) get(ctx context.Context, path string, reply any) error {
 }
 
 func (c *Client) exchange(ctx context.Context, method, path string, body []byte, changes []ipvs.Change, reply any) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, errStalled)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, ErrSilent)
 	defer cancel()
 	in, err := c.open(ctx, method, path, body, changes)
 	if err != nil {

@@ -16,6 +16,9 @@ var ErrAlreadyRunning = errors.New("a director is already running")
 // the protocol, or that what answers is no director.
 var ErrProtocol = errors.New("protocol mismatch")
 
+// ErrSilent says that a director listens and does not answer in time.
+var ErrSilent = errors.New("the director does not answer")
+
 // codes maps every sentinel of package ipvs to its word on the wire and back,
 // with the HTTP status that goes with it.
 var codes = []struct {
@@ -82,10 +85,8 @@ func errorOf(f *failure, changes []ipvs.Change) error {
 
 // slow puts a timeout of this client in its own words.
 func slow(ctx context.Context, err error) error {
-	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
-		return fmt.Errorf("%w (it may be stopped or overloaded)", errStalled)
+	if err != nil && errors.Is(context.Cause(ctx), ErrSilent) {
+		return fmt.Errorf("%w (it may be stopped or overloaded)", ErrSilent)
 	}
 	return err
 }
-
-var errStalled = errors.New("the director does not answer")

@@ -293,11 +293,11 @@ func TestDirectorDoesNotAnswer(t *testing.T) {
 	defer l.Close()
 	client := Dial(path)
 	client.timeout = 50 * time.Millisecond
-	if err := client.Apply(t.Context(), nil); !errors.Is(err, errStalled) {
-		t.Errorf("Apply = %v, want %v", err, errStalled)
+	if err := client.Apply(t.Context(), nil); !errors.Is(err, ErrSilent) {
+		t.Errorf("Apply = %v, want %v", err, ErrSilent)
 	}
-	if err := client.Connections(t.Context(), nil); !errors.Is(err, errStalled) {
-		t.Errorf("Connections = %v, want %v", err, errStalled)
+	if err := client.Connections(t.Context(), nil); !errors.Is(err, ErrSilent) {
+		t.Errorf("Connections = %v, want %v", err, ErrSilent)
 	}
 }
 

@@ -18,9 +18,7 @@ func (f front) Setup() control.Setup {
 		Namespace: networkNamespace(), Guard: string(cfg.Guard), Route: !cfg.NoRoute,
 		Methods: []string{"masq"}, FTPPorts: cfg.ftpPorts(), Memory: residentMemory(),
 	}
-	if s.FTPPorts == nil {
-		s.FTPPorts = []uint16{}
-	}
+	s.MarkedVIPs = append(s.MarkedVIPs, f.Director.Scope().Marked...)
 	s.Capabilities, _ = hostnet.Capabilities() // a thread may always ask about itself
 	s.Shards, s.Conns, s.MaxConns = f.Director.Load()
 

@@ -43,13 +43,19 @@ func courseDirector(t *testing.T, c *lab.Course, args ...string) *director {
 func startDirector(t *testing.T, ns *lab.Namespace, args ...string) *director {
 	t.Helper()
 	d := launch(t, ns, socketPath(t), args...)
-	await(t, "the director is ready", 10*time.Second, func() bool {
+	d.awaitReady()
+	return d
+}
+
+// awaitReady waits until the director says that it is ready.
+func (d *director) awaitReady() {
+	d.t.Helper()
+	await(d.t, "the director is ready", 10*time.Second, func() bool {
 		return d.log.contains("msg=ready") || d.hasEnded()
 	})
 	if d.hasEnded() {
-		t.Fatal("the director has ended before it was ready")
+		d.t.Fatal("the director has ended before it was ready")
 	}
-	return d
 }
 
 // launch starts natlb run without waiting for anything.
@@ -61,9 +67,16 @@ func launch(t *testing.T, ns *lab.Namespace, socket string, args ...string) *dir
 // launchWith is launch with more in the environment.
 func launchWith(t *testing.T, ns *lab.Namespace, socket string, env []string, args ...string) *director {
 	t.Helper()
-	d := &director{t: t, ns: ns, socket: socket, log: &logBuffer{}, ended: make(chan error, 1)}
-	d.cmd = exec.Command(program, append([]string{"run", "--socket", socket}, args...)...)
-	d.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(program, append([]string{"run", "--socket", socket}, args...)...)
+	cmd.Env = append(os.Environ(), env...)
+	return launchCommand(t, ns, socket, cmd)
+}
+
+// launchCommand is launch with a command of the caller's, which runs natlb run
+// on that socket.
+func launchCommand(t *testing.T, ns *lab.Namespace, socket string, cmd *exec.Cmd) *director {
+	t.Helper()
+	d := &director{t: t, ns: ns, socket: socket, cmd: cmd, log: &logBuffer{}, ended: make(chan error, 1)}
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := ns.Start(d.cmd); err != nil {
 		t.Fatal(err)

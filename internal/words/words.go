@@ -43,7 +43,7 @@ func New(env *Env, more ...*cobra.Command) *Words {
 	w.root.SetErr(env.Stderr)
 	w.root.CompletionOptions.HiddenDefaultCmd = true
 	w.root.AddCommand(more...)
-	w.root.AddCommand(env.mark(), env.save(), env.sysctl(), env.counters(), env.version())
+	w.root.AddCommand(env.mark(), env.save(), env.sysctl(), env.counters(), env.doctor(), env.version())
 	return w
 }
 

@@ -1,0 +1,166 @@
+package doctor
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+func checkInterface(f *Facts, r *report) {
+	if len(f.Links) == 0 {
+		r.unknown("", "natlb doctor --vip-if IF --dip-if IF", "no director, and no interface was named")
+	}
+	for i := range f.Links {
+		checkLink(f, &f.Links[i], r)
+	}
+}
+
+func checkLink(f *Facts, l *Link, r *report) {
+	switch {
+	case !l.Exists && f.Director != nil:
+		r.fault(l.Name, "bring it back (the director takes it up again), or restart the director with another",
+			"is gone; there are: %s", strings.Join(l.Others, ", "))
+	case !l.Exists:
+		r.fault(l.Name, "name another one", "does not exist; there are: %s", strings.Join(l.Others, ", "))
+	case l.Type != "ether":
+		r.fault(l.Name, "name an interface with Ethernet headers", "is not Ethernet (%s)", l.Type)
+	case l.Master != "":
+		r.fault(l.Name, strings.ReplaceAll("natlb run "+f.sides(), " "+l.Name, " "+l.Master),
+			"belongs to %s, which has the addresses and routes", l.Master)
+	case !l.Up:
+		r.fault(l.Name, "ip link set "+l.Name+" up", "is down")
+	case !l.Carrier:
+		r.fault(l.Name, "plug in the cable, or bring up the other end", "is up and has no carrier")
+	case l.DIP && f.dip(l.Name) == "DIP":
+		r.fault(l.Name, "ip addr add DIP/24 dev "+l.Name, "has no IPv4 address: the real servers have no gateway")
+	default:
+		addrs := make([]string, len(l.Addrs))
+		for i, p := range l.Addrs {
+			addrs[i] = p.String()
+		}
+		r.ok(l.Name, "%s side, up, MTU %d, %s", l.side(), l.MTU, cmp.Or(strings.Join(addrs, " "), "no address"))
+	}
+}
+
+func (l *Link) side() string {
+	switch {
+	case l.VIP && l.DIP:
+		return "VIP and DIP"
+	case l.VIP:
+		return "VIP"
+	}
+	return "DIP"
+}
+
+// checkOffload says what each offload that is off costs. One is a fault when it
+// is on: what LRO joins cannot be taken apart again.
+func checkOffload(f *Facts, r *report) {
+	for i := range f.Links {
+		l := &f.Links[i]
+		if !l.Exists {
+			continue
+		}
+		if l.Offloads == nil {
+			r.unknown(l.Name, "", "its offloads cannot be read")
+			continue
+		}
+		if l.Offloads["rx-lro"] {
+			r.fault(l.Name, "ethtool -K "+l.Name+" lro off", "LRO is on: what it joins cannot be sent on, such frames are dropped")
+		}
+		checkSlowOffload(l, r)
+	}
+}
+
+func checkSlowOffload(l *Link, r *report) {
+	o := l.Offloads
+	var off, costs []string
+	if !o["tx-checksum-ip-generic"] && !o["tx-checksum-ipv4"] {
+		off, costs = append(off, "tx"), append(costs, "checksums are made by the processor")
+	}
+	if !o["tx-tcp-segmentation"] {
+		off, costs = append(off, "tso"), append(costs, "super-packets are cut by the processor")
+	}
+	// A veth hands over what its other end sent, super-packets whole: there is
+	// nothing to join.
+	if !o["rx-gro"] && l.Kind == "device" {
+		off, costs = append(off, "gro"), append(costs, "each segment is handled alone, bulk TCP runs at about half speed")
+	}
+	if len(off) == 0 {
+		r.ok(l.Name, "checksums and segmentation are left to the card")
+		return
+	}
+	r.warn(l.Name, fmt.Sprintf("ethtool -K %s %s on", l.Name, strings.Join(off, " on ")),
+		"off: %s (%s)", strings.Join(off, ", "), strings.Join(costs, "; "))
+}
+
+// checkMTU compares the two sides, and what reaches the servers with what is
+// sent to them.
+func checkMTU(f *Facts, r *report) {
+	smallest, greatest := mtuRange(f.Links)
+	if smallest != nil && smallest.MTU != greatest.MTU {
+		r.warn(smallest.Name, fmt.Sprintf("ip link set %s mtu %d, if everything on that network can; else nothing", smallest.Name, greatest.MTU),
+			"MTU %d, and %s has %d: longer packets are answered with frag-needed, or cut", smallest.MTU, greatest.Name, greatest.MTU)
+	} else if smallest != nil {
+		r.ok("", "MTU %d on %s", smallest.MTU, counted(existing(f.Links), "interface"))
+	}
+	fit := 0
+	for i := range f.Servers {
+		s := &f.Servers[i]
+		switch {
+		case s.Fits == 0: // does not answer pings: nothing is known
+		case s.Fits < s.Way.MTU:
+			r.fault(s.RIP.String(), fmt.Sprintf("ip route replace %s/32 %s mtu %d", s.RIP, hop(s), s.Fits),
+				"packets of %d bytes do not arrive, of %d they do: a smaller MTU on the way", s.Way.MTU, s.Fits)
+		default:
+			fit++
+		}
+	}
+	if fit > 0 {
+		r.ok("", "packets of full size reach %s", counted(fit, "real server"))
+	}
+}
+
+// hop returns how a server is reached, as ip route takes it.
+func hop(s *Server) string {
+	if s.Way.NextHop.IsValid() && s.Way.NextHop != s.RIP {
+		return fmt.Sprintf("via %s dev %s", s.Way.NextHop, s.Way.Link)
+	}
+	return "dev " + s.Way.Link
+}
+
+func mtuRange(links []Link) (smallest, greatest *Link) {
+	for i := range links {
+		l := &links[i]
+		if !l.Exists {
+			continue
+		}
+		if smallest == nil || l.MTU < smallest.MTU {
+			smallest = l
+		}
+		if greatest == nil || l.MTU > greatest.MTU {
+			greatest = l
+		}
+	}
+	return smallest, greatest
+}
+
+func existing(links []Link) (n int) {
+	for i := range links {
+		if links[i].Exists {
+			n++
+		}
+	}
+	return n
+}
+
+// forwards returns the names of the links on which the kernel forwards.
+func (f *Facts) forwards() (names []string) {
+	for i := range f.Links {
+		if f.Links[i].Forward {
+			names = append(names, f.Links[i].Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
