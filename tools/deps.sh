@@ -6,7 +6,7 @@ set -euo pipefail
 
 # program:package. nginx, vsftpd, curl and iperf3 are the real servers and clients of the end-to-end tests.
 declare -A sets=(
-  [test]="nginx:nginx-light vsftpd:vsftpd curl:curl iperf3:iperf3 nft:nftables ip:iproute2 ethtool:ethtool python3:python3"
+  [test]="nginx:nginx-light vsftpd:vsftpd curl:curl iperf3:iperf3 nft:nftables ip:iproute2 ethtool:ethtool sysctl:procps python3:python3"
   [race]="gcc:gcc"
   [oracle]="ip:iproute2 python3:python3"
   [peers]="ip:iproute2 ethtool:ethtool nft:nftables haproxy:haproxy nginx:nginx-light iperf3:iperf3 wrk:wrk gcc:gcc python3:python3"

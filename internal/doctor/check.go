@@ -35,39 +35,38 @@ type Finding struct {
 
 // Check is one question that the doctor asks of the facts.
 type Check struct {
-	Name    string
-	Meaning string // one line for people
-	host    bool   // it needs the director's own network namespace
-	run     func(*Facts, *report)
+	Name string
+	host bool // it needs the director's own network namespace
+	run  func(*Facts, *report)
 }
 
 // Checks are all checks, in the order in which they are reported: what a fault
-// there would explain comes after it.
+// there would explain comes after it. docs/doctor.md says what each looks at.
 var Checks = []Check{
-	{"socket", "the control socket, and who listens on it", false, checkSocket},
-	{"director", "which director answers, since when, and of which version", false, checkDirector},
-	{"namespace", "whether the doctor sees the same network as the director", false, checkNamespace},
-	{"capability", "what the director may do: CAP_NET_RAW, CAP_NET_ADMIN", false, checkCapability},
-	{"rules-file", "whether the rules file can be read", false, checkRulesFile},
-	{"interface", "the director's interfaces: there, up, with a cable and an address", true, checkInterface},
-	{"offload", "what the network cards take off the processor", true, checkOffload},
-	{"kernel-ipvs", "whether the kernel's own IPVS balances too", true, checkKernelIPVS},
-	{"guard", "whether the host's kernel is kept out of the way where it would interfere", true, checkGuard},
-	{"rp-filter", "the kernel's reverse-path filter", true, checkRPFilter},
-	{"host-rules", "packet filter rules of others that meet natlb's packets", true, checkHostRules},
-	{"vip", "who owns each VIP, asked by ARP", true, checkVIP},
-	{"arp-ignore", "whether the kernel answers ARP for the VIPs that it owns", true, checkARPIgnore},
-	{"service", "services that cannot serve, servers that cannot be forwarded to", false, checkService},
-	{"route", "the way to each real server", true, checkRoute},
-	{"client-route", "the way back to clients", true, checkClientRoute},
-	{"neighbour", "whether each real server's next hop answers ARP", true, checkNeighbour},
-	{"mtu", "packet sizes of both sides, and what reaches the real servers", true, checkMTU},
-	{"near-client", "clients in the real servers' own network", true, checkNearClient},
-	{"gateway", "whether the real servers' answers come back through the director", true, checkGateway},
-	{"drops", "frames lost before or behind natlb", false, checkDrops},
-	{"verdicts", "frames that natlb drops at this moment", false, checkVerdicts},
-	{"table", "room in the connection table", false, checkTable},
-	{"memory", "memory of host and director", false, checkMemory},
+	{"socket", false, checkSocket},
+	{"director", false, checkDirector},
+	{"namespace", false, checkNamespace},
+	{"capability", false, checkCapability},
+	{"rules-file", false, checkRulesFile},
+	{"interface", true, checkInterface},
+	{"offload", true, checkOffload},
+	{"kernel-ipvs", true, checkKernelIPVS},
+	{"guard", true, checkGuard},
+	{"rp-filter", true, checkRPFilter},
+	{"host-rules", true, checkHostRules},
+	{"vip", true, checkVIP},
+	{"arp-ignore", true, checkARPIgnore},
+	{"service", false, checkService},
+	{"route", true, checkRoute},
+	{"client-route", true, checkClientRoute},
+	{"neighbour", true, checkNeighbour},
+	{"mtu", true, checkMTU},
+	{"near-client", true, checkNearClient},
+	{"gateway", true, checkGateway},
+	{"drops", false, checkDrops},
+	{"verdicts", false, checkVerdicts},
+	{"table", false, checkTable},
+	{"memory", false, checkMemory},
 }
 
 // Examine asks every check about f. It is a pure function.

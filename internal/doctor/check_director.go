@@ -9,13 +9,15 @@ import (
 
 func checkSocket(f *Facts, r *report) {
 	s := &f.Socket
-	switch s.State {
-	case SocketAnswers:
+	if d := f.Director; d != nil {
 		if s.Mode&0o002 != 0 {
 			r.warn(s.Path, "chmod 660 "+s.Path, "a director answers, and any user may use it (mode %04o)", s.Mode)
 			return
 		}
-		r.ok(s.Path, "a director answers (pid %d, mode %04o)", f.Director.PID, s.Mode)
+		r.ok(s.Path, "a director answers (pid %d, mode %04o)", d.PID, s.Mode)
+		return
+	}
+	switch s.State {
 	case SocketForbidden:
 		r.fault(s.Path, "sudo natlb doctor; for good: usermod -aG natlb USER, and log in again",
 			"this user may not use the socket (mode %04o)", s.Mode)

@@ -9,7 +9,7 @@ import (
 
 func checkInterface(f *Facts, r *report) {
 	if len(f.Links) == 0 {
-		r.unknown("", "natlb doctor --vip-if IF --dip-if IF", "no director, and no interface was named")
+		r.unknown("", "natlb doctor --vip-if IF --dip-if IF", "no director has told which, and none was named")
 	}
 	for i := range f.Links {
 		checkLink(f, &f.Links[i], r)

@@ -45,18 +45,18 @@ type Socket struct {
 	Detail string // why it cannot be used
 }
 
-// SocketState says what is at the path of the control socket.
+// SocketState says what is at the path of the control socket where no director
+// answers.
 type SocketState uint8
 
 // States of the control socket.
 const (
-	SocketAbsent    SocketState = iota
-	SocketAnswers               // a director answers
-	SocketStale                 // nobody listens: a director was killed
-	SocketForbidden             // this user may not use it
-	SocketForeign               // something else than a socket is there
-	SocketMismatch              // what answers is no director of this version
-	SocketSilent                // somebody listens and does not answer
+	SocketAbsent    SocketState = iota // nothing is there
+	SocketStale                        // nobody listens: a director was killed
+	SocketForbidden                    // this user may not use it
+	SocketForeign                      // something else than a socket is there
+	SocketMismatch                     // what answers is no director of this version
+	SocketSilent                       // somebody listens and does not answer
 )
 
 // Director is what the running director says of itself.

@@ -37,8 +37,7 @@ func Look(ctx context.Context, o Options) (*Facts, error) {
 	}
 	if f.Director == nil {
 		f.expect(&o)
-		f.lookAtHost(ctx, nil)
-		return f, ctx.Err()
+		return f, errors.Join(f.lookAtHost(ctx, nil), ctx.Err())
 	}
 	var failed error
 	f.Elsewhere = inNamespace(f.Director.PID, f.Director.Namespace, func() { failed = f.lookAtHost(ctx, client) })
@@ -68,7 +67,7 @@ func (f *Facts) lookAtDirector(ctx context.Context, client *control.Client) erro
 		s.State, s.Detail = stateOf(err, s.Mode != 0), err.Error()
 		return ctx.Err()
 	}
-	s.State, f.Director = SocketAnswers, d
+	f.Director = d
 	for _, l := range d.Links {
 		f.Links = append(f.Links, Link{Name: l.Name, VIP: slices.Contains(l.Sides, "vip"), DIP: slices.Contains(l.Sides, "dip")})
 	}
