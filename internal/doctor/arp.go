@@ -17,6 +17,7 @@ import (
 
 const (
 	arpRounds = 2                      // probes for each address (RFC 5227 has three, spread over seconds)
+	arpMore   = 3                      // more of them while a next hop, which ought to answer, is silent
 	arpWait   = 200 * time.Millisecond // for answers to each round
 	mostAsked = 1024                   // VIPs, and servers; the rest is reported as not asked
 )
@@ -33,7 +34,7 @@ func (f *Facts) askByARP(ctx context.Context) {
 	}
 	for i := range f.Links {
 		l := &f.Links[i]
-		var addrs []netip.Addr
+		var addrs, hops []netip.Addr
 		for j := range vips {
 			if l.VIP {
 				addrs = append(addrs, vips[j].Addr)
@@ -41,10 +42,10 @@ func (f *Facts) askByARP(ctx context.Context) {
 		}
 		for j := range servers {
 			if w := &servers[j].Way; w.Kind == hostnet.Unicast && w.Link == l.Name && w.NextHop.Is4() {
-				addrs = append(addrs, w.NextHop)
+				hops = append(hops, w.NextHop)
 			}
 		}
-		heard, err := l.ask(ctx, addrs, own)
+		heard, err := l.ask(ctx, addrs, hops, own)
 		for j := range vips {
 			if l.VIP {
 				vips[j].Asked = vips[j].Asked && err == nil
@@ -72,8 +73,10 @@ func ownMACs() (all []net.HardwareAddr) {
 	return all
 }
 
-// ask asks for addrs on the link and returns which other machines answer.
-func (l *Link) ask(ctx context.Context, addrs []netip.Addr, own []net.HardwareAddr) (map[netip.Addr][][6]byte, error) {
+// ask asks for VIPs and next hops on the link and returns which other machines
+// answer.
+func (l *Link) ask(ctx context.Context, vips, hops []netip.Addr, own []net.HardwareAddr) (map[netip.Addr][][6]byte, error) {
+	addrs := slices.Concat(vips, hops)
 	if len(addrs) == 0 {
 		return nil, nil
 	}
@@ -94,7 +97,11 @@ func (l *Link) ask(ctx context.Context, addrs []netip.Addr, own []net.HardwareAd
 		heard[addr] = nil
 	}
 	to := &packet.Addr{HardwareAddr: net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}}
-	for range arpRounds {
+	quiet := func(hop netip.Addr) bool { return len(heard[hop]) == 0 }
+	for round := range arpRounds + arpMore {
+		if round >= arpRounds && !slices.ContainsFunc(hops, quiet) {
+			break
+		}
 		var frame [rewrite.ARPFrameLen]byte
 		for _, addr := range addrs {
 			ip := addr.As4()
