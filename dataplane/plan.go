@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"fmt"
+
 	"natlb/internal/classify"
 	"natlb/ipvs"
 	"natlb/sched"
@@ -126,5 +128,8 @@ func (p *plan) forget(key ipvs.ServiceKey) {
 
 func knownScheduler(s ipvs.Service) error {
 	_, err := sched.New(schedulerName(s), s.Flags, nil)
+	if err == nil && s.Engine != "" {
+		return fmt.Errorf("%w: engine %q", ipvs.ErrUnknownScheduler, s.Engine)
+	}
 	return err
 }

@@ -12,10 +12,11 @@ var unsupported = []struct {
 	what string
 	asks func(c *ipvs.Change) bool
 }{
-	{"persistence engines (--pe)", func(c *ipvs.Change) bool { return c.Service.Engine != "" }},
-	{"SCTP (--sctp-service)", func(c *ipvs.Change) bool { return c.Service.Key.Proto == ipvs.SCTP }},
+	// IPVS has this one; of another name the director says that there is none.
+	{"persistence engines (--pe)", func(c *ipvs.Change) bool { return c.Service.Engine == "sip" }},
+	{"SCTP (--sctp-service)", func(c *ipvs.Change) bool { return adds(c) && c.Service.Key.Proto == ipvs.SCTP }},
 	{"IPv6", func(c *ipvs.Change) bool {
-		return c.Service.Key.Is6() || c.Destination.Addr.Addr().Is6()
+		return adds(c) && (c.Service.Key.Is6() || c.Destination.Addr.Addr().Is6())
 	}},
 }
 
@@ -23,15 +24,9 @@ var unsupported = []struct {
 // [ipvs.ErrUnsupported].
 var ErrSyncDaemon = refuse("connection synchronization (--start-daemon, --stop-daemon)")
 
-// supported refuses a change that adds or edits what this version cannot do.
-// Deletes and zeroes pass: what they name does not exist, and the director says
-// so.
+// supported refuses a change that adds what this version cannot do. Other
+// changes to it pass: what they name does not exist, and the director says so.
 func supported(c *ipvs.Change) error {
-	switch c.Kind {
-	case ipvs.AddService, ipvs.EditService, ipvs.AddDestination, ipvs.EditDestination:
-	default:
-		return nil
-	}
 	for _, u := range unsupported {
 		if u.asks(c) {
 			return refuse(u.what)
@@ -39,5 +34,7 @@ func supported(c *ipvs.Change) error {
 	}
 	return nil
 }
+
+func adds(c *ipvs.Change) bool { return c.Kind == ipvs.AddService || c.Kind == ipvs.AddDestination }
 
 func refuse(what string) error { return fmt.Errorf("%s: %w", what, ipvs.ErrUnsupported) }

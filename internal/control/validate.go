@@ -237,7 +237,10 @@ func isBroadcastOf(a netip.Addr, n *net.IPNet) bool {
 	return true
 }
 
-func isUnicast(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() && a != broadcast }
+// isUnicast leaves out IPv6's link-local addresses, as the kernel does.
+func isUnicast(a netip.Addr) bool {
+	return !a.IsUnspecified() && !a.IsMulticast() && a != broadcast && !(a.Is6() && a.IsLinkLocalUnicast())
+}
 
 func checkAddr(of string, a netip.AddrPort) error {
 	if !a.IsValid() {

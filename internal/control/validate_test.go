@@ -59,6 +59,10 @@ func TestCheck(t *testing.T) {
 		{"server at 0.0.0.0", serverAt("0.0.0.0:80"), ipvs.ErrInvalid},
 		{"server at a multicast address", serverAt("224.0.0.5:80"), ipvs.ErrInvalid},
 		{"server at the broadcast address", serverAt("255.255.255.255:80"), ipvs.ErrInvalid},
+		{"IPv6 server on one link", ipvs.Change{
+			Kind: ipvs.AddDestination, Service: ipvs.Service{Key: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: addr("[fd00::1]:80")}},
+			Destination: ipvs.Destination{Addr: addr("[fe80::1]:80"), Method: ipvs.Masq},
+		}, ipvs.ErrInvalid},
 		{"edit of a server that cannot have been added", ipvs.Change{
 			Kind: ipvs.EditDestination, Service: webService,
 			Destination: ipvs.Destination{Addr: addr("224.0.0.5:80"), Method: ipvs.Masq},
@@ -98,6 +102,10 @@ func TestCheck(t *testing.T) {
 
 		{"persistence", persist(1), nil},
 		{"persistence engine", service(func(s *ipvs.Service) { s.Engine = "sip" }), ipvs.ErrUnsupported},
+		{"an unknown persistence engine is the director's answer", service(func(s *ipvs.Service) { s.Engine = "nosuch" }), nil},
+		{"editing an SCTP service is the director's answer", ipvs.Change{
+			Kind: ipvs.EditService, Service: ipvs.Service{Key: ipvs.ServiceKey{Proto: ipvs.SCTP, VIP: webService.Key.VIP}},
+		}, nil},
 		{"one-packet", service(func(s *ipvs.Service) { s.Key.Proto, s.Flags = ipvs.UDP, ipvs.FlagOnePacket }), nil},
 		{"SCTP", service(func(s *ipvs.Service) { s.Key.Proto = ipvs.SCTP }), ipvs.ErrUnsupported},
 		{"IPv6 service", vip("[2001:db8::1]:80"), ipvs.ErrUnsupported},
