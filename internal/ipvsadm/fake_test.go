@@ -58,6 +58,9 @@ func (f *fakeDirector) Apply(ctx context.Context, changes []ipvs.Change) error {
 
 func (f *fakeDirector) apply(c *ipvs.Change) error {
 	if err := control.Check(c); err != nil && !errors.Is(err, ipvs.ErrUnsupported) {
+		if c.Kind == ipvs.AddDestination && f.index(c.Service.Key) < 0 {
+			return ipvs.ErrNoSuchService
+		}
 		return err
 	}
 	switch c.Kind {
@@ -160,7 +163,7 @@ var fakeServices = []struct {
 	proto ipvs.Protocol
 }{
 	{"tcpmux", 1, ipvs.TCP}, {"ssh", 22, ipvs.TCP}, {"domain", 53, ipvs.TCP}, {"domain", 53, ipvs.UDP},
-	{"http", 80, ipvs.TCP}, {"mdns", 5353, ipvs.UDP}, {"http-alt", 8080, ipvs.TCP},
+	{"http", 80, ipvs.TCP}, {"www", 80, ipvs.TCP}, {"mdns", 5353, ipvs.UDP}, {"http-alt", 8080, ipvs.TCP},
 }
 
 func (fakeLookup) Host(_ context.Context, name string) (netip.Addr, bool) {

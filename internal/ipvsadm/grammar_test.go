@@ -149,7 +149,7 @@ func TestOptionTable(t *testing.T) {
 		"-E":                    service + " scheduler persistent netmask ops pe sched-flags",
 		"-D":                    service,
 		"-C":                    "",
-		"-L":                    list + " service-address connection timeout daemon",
+		"-L":                    list + " service-address connection timeout daemon syncid", // syncid by accident
 		"-a":                    changeServer,
 		"-e":                    changeServer,
 		"-d":                    server,
@@ -270,6 +270,7 @@ func TestRestore(t *testing.T) {
 		{"a refused change goes on", "-Z -t 10.0.0.9:80\n-A -t 10.0.0.1:80\n", 0, "-A -t 10.0.0.1:80 -s wlc", "No such service"},
 		{"a comment behind words", "-A -t 10.0.0.1:80 # web\n", 2, "", "unexpected argument #"},
 		{"help ends it", "-A -t 10.0.0.1:80\n-h\n-C\n", 0, "-A -t 10.0.0.1:80 -s wlc", ""},
+		{"a long word stays whole", "-A -f 7 -s " + strings.Repeat("r", 5000) + "\n-A -t 10.0.0.1:80\n", 0, "-A -t 10.0.0.1:80 -s wlc", "Scheduler or persistence engine not found"},
 		{"no restore inside", "-A -t 10.0.0.1:80\n--restore\n", 255, "-A -t 10.0.0.1:80 -s wlc", try},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -159,6 +159,10 @@ func (ln *line) change() (ipvs.Change, error) {
 		}
 	case ipvs.DeleteDestination:
 		c.Destination.Addr = ln.server.Addr
+	case ipvs.ZeroStats:
+		if vip := c.Service.Key.VIP; vip.Addr().IsUnspecified() && vip.Port() == 0 {
+			c.Service.Key = ipvs.ServiceKey{} // no address is every service
+		}
 	}
 	return c, nil
 }

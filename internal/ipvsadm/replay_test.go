@@ -73,8 +73,8 @@ func helpLines() []string {
 // and messages, trailing blanks included.
 func TestReplay(t *testing.T) {
 	files, err := filepath.Glob("testdata/records/*.json")
-	if err != nil || len(files) != 8 {
-		t.Fatalf("records: %v, %v; want 8", files, err)
+	if err != nil || len(files) != 9 {
+		t.Fatalf("records: %v, %v; want 9", files, err)
 	}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
