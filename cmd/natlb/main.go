@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/term"
+
 	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
 	"natlb/internal/words"
@@ -57,6 +59,6 @@ func runIpvsadm(ctx context.Context, prog string, args []string) int {
 	defer client.Close()
 	return ipvsadm.Run(ctx, &ipvsadm.Env{
 		Prog: prog, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Client: client, Version: version,
+		Client: client, Version: version, Hints: term.IsTerminal(int(os.Stderr.Fd())),
 	}, args)
 }

@@ -314,6 +314,30 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzRun: no command line ends otherwise than with a status of ipvsadm's, and
+// hints add lines of their own, nothing else.
+func FuzzRun(f *testing.F) {
+	for _, seed := range []string{"-Ln", "-e -t 192.0.2.1:80 -r 10.0.0.2:80", "-E -f 5", "-d -f 6 -r 1", "-L --x", "-A -f 9 -s x", "-Z -t ::", "-a -f 5 -r ::1 -i"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		args := fields(text)
+		plain := play(tableDirector(), args, text)
+		if !slices.Contains([]int{0, 1, 2, 255}, plain.RC) {
+			t.Errorf("ipvsadm %q: status %d", args, plain.RC)
+		}
+		var kept []string
+		for l := range strings.Lines(hinted(tableDirector(), args, text)) {
+			if !strings.HasPrefix(l, "hint: ") {
+				kept = append(kept, l)
+			}
+		}
+		if got := strings.Join(kept, ""); got != plain.Err {
+			t.Errorf("ipvsadm %q: with hints %q, without %q", args, got, plain.Err)
+		}
+	})
+}
+
 func TestRunReportsWriteErrors(t *testing.T) {
 	var errs strings.Builder
 	env := &Env{Prog: "natlb", Client: newFakeDirector(), Lookup: fakeLookup{}, Stdout: brokenWriter{}, Stderr: &errs}

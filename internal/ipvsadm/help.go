@@ -55,7 +55,7 @@ SERVICE, one of
   -f, --fwmark-service MARK [-6, --ipv6]
 
 For services
-  -s, --scheduler NAME    rr wrr lc wlc (default) lblc lblcr dh sh sed nq fo ovf mh
+  -s, --scheduler NAME    rr wrr lc wlc (default) lblc lblcr dh sh sed nq fo ovf twos mh
   -p, --persistent [N]    a client stays with its server for N seconds (360)
   -M, --netmask MASK      ... and so do the clients of its network
       --pe ENGINE         persistence engine: sip

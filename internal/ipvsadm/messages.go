@@ -18,10 +18,13 @@ const (
 type fault struct {
 	text   string // for stderr, without its newline; may be empty
 	status int
-	ends   bool // inside -R: ends it, where other faults go on with the next line
+	ends   bool   // inside -R: ends it, where other faults go on with the next line
+	cause  error  // what the director said, if it is the director's
+	hint   string // for people, on a line of its own; may be empty
 }
 
 func (f *fault) Error() string { return f.text }
+func (f *fault) Unwrap() error { return f.cause }
 
 func usage(format string, args ...any) error {
 	return &fault{text: fmt.Sprintf(format, args...), status: statusUsage, ends: true}
@@ -71,22 +74,26 @@ func refusal(err error, status int) error {
 		return nil
 	}
 	if errors.Is(err, ipvs.ErrDirectorNotRunning) {
-		return usage("natlb: %v; start one with: natlb run --vip-if IF --dip-if IF", err)
+		return &fault{text: fmt.Sprintf("natlb: %v; %s", err, startDirector), status: statusUsage, ends: true, cause: err}
 	}
+	return &fault{text: refusalText(err), status: status, cause: err}
+}
+
+func refusalText(err error) string {
 	var change *ipvs.ChangeError
 	if errors.As(err, &change) {
 		err = change.Err
 		switch change.Kind {
 		case ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination:
 			if errors.Is(err, ipvs.ErrNoSuchService) {
-				return &fault{text: "Service not defined", status: status}
+				return "Service not defined"
 			}
 		}
 	}
 	for _, r := range refusals {
 		if errors.Is(err, r.err) {
-			return &fault{text: r.text, status: status}
+			return r.text
 		}
 	}
-	return &fault{text: err.Error(), status: status}
+	return err.Error()
 }

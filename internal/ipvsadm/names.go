@@ -128,6 +128,9 @@ type namer struct {
 	names   map[netip.Addr]string
 }
 
+// numbers looks nothing up.
+var numbers = &namer{numeric: true}
+
 // newNamer returns a namer whose time runs from now; stop gives it back.
 func newNamer(ctx context.Context, lookup Lookup, numeric bool) (n *namer, stop context.CancelFunc) {
 	ctx, stop = context.WithTimeout(ctx, nameBudget)

@@ -56,7 +56,6 @@ type State struct {
 // state again: numbers only, thresholds, timeouts, settings and marks too, and
 // servers in the order in which they came, which is the order that decides ties.
 func WriteRules(w io.Writer, s *State) {
-	names := &namer{numeric: true}
 	fmt.Fprintf(w, "--set %d %d %d\n", s.Timeouts.TCP, s.Timeouts.TCPFin, s.Timeouts.UDP)
 	for _, x := range s.Sysctls {
 		fmt.Fprintf(w, "%s %s%s=%s\n", wordSysctl, sysctlRoot, x[0], x[1])
@@ -66,9 +65,9 @@ func WriteRules(w io.Writer, s *State) {
 	}
 	for i := range s.Services {
 		svc := &s.Services[i]
-		writeService(w, names, svc)
+		writeService(w, numbers, svc)
 		for _, d := range slices.Backward(svc.Destinations) {
-			writeServer(w, names, svc, &d.Destination)
+			writeServer(w, numbers, svc, &d.Destination)
 			if d.UpperThreshold != 0 || d.LowerThreshold != 0 {
 				fmt.Fprintf(w, " -x %d -y %d", d.UpperThreshold, d.LowerThreshold)
 			}

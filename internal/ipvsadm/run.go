@@ -32,6 +32,7 @@ type Env struct {
 	Client  Client
 	Version string // of natlb, for -v and -h
 	Lookup  Lookup // nil: the host's own databases, SystemLookup
+	Hints   bool   // a person reads Stderr: a line of help below ipvsadm's words
 }
 
 // Run executes one command line, args being what follows the program's name,
@@ -47,9 +48,9 @@ func Run(ctx context.Context, env *Env, args []string) int {
 	var err error
 	switch filepath.Base(env.Prog) {
 	case "ipvsadm-save":
-		err = s.scriptSave(args)
+		err = s.advise(&scene{err: s.scriptSave(args)})
 	case "ipvsadm-restore":
-		err = s.scriptRestore()
+		err = s.advise(&scene{err: s.scriptRestore()})
 	default:
 		err = s.execute(args)
 	}
@@ -68,19 +69,53 @@ func (s *invocation) execute(args []string) error {
 	if len(args) == 0 {
 		args = []string{"--list"}
 	}
-	ln, err := s.parser.parse(args)
-	if err != nil {
-		return err
+	sc := new(scene)
+	sc.ln, sc.err = s.parser.parse(args)
+	switch {
+	case sc.err != nil:
+	case sc.ln.cmd.run != nil:
+		sc.err = sc.ln.cmd.run(s, sc.ln)
+	default:
+		s.change(sc)
 	}
-	if ln.cmd.run != nil {
-		return ln.cmd.run(s, ln)
-	}
-	c, err := ln.change()
+	return s.advise(sc)
+}
+
+// change has the director make the change that the line of sc asks for.
+func (s *invocation) change(sc *scene) {
+	c, err := sc.ln.change()
 	if err == nil {
+		replaces := c.Kind == ipvs.EditService || c.Kind == ipvs.EditDestination
+		if replaces && s.env.Hints && !s.parser.restoring {
+			sc.services, _ = s.env.Client.Services(s.ctx) // without them the hint says less
+		}
 		err = s.env.Client.Apply(s.ctx, []ipvs.Change{c})
 	}
-	return refusal(err, statusRefused)
+	sc.err = refusal(err, statusRefused)
 }
+
+// advise gives a person the hint for sc: with its fault, or at once when there
+// is none. It returns the fault.
+func (s *invocation) advise(sc *scene) error {
+	if !s.env.Hints {
+		return sc.err
+	}
+	if sc.asks() {
+		sc.services, _ = s.env.Client.Services(s.ctx)
+	}
+	hint := sc.hint()
+	var f *fault
+	switch {
+	case hint == "":
+	case sc.err == nil:
+		s.tell(hint)
+	case errors.As(sc.err, &f) && f.hint == "":
+		f.hint = hint
+	}
+	return sc.err
+}
+
+func (s *invocation) tell(hint string) { fmt.Fprintln(s.env.Stderr, "hint: "+hint) }
 
 // report prints the fault that err is, if it has words, and returns its exit
 // status.
@@ -94,6 +129,9 @@ func (s *invocation) report(err error) int {
 	}
 	if f.text != "" {
 		fmt.Fprintln(s.env.Stderr, f.text)
+	}
+	if f.hint != "" {
+		s.tell(f.hint)
 	}
 	return f.status
 }

@@ -43,7 +43,13 @@ func New(env *Env, more ...*cobra.Command) *Words {
 	w.root.SetErr(env.Stderr)
 	w.root.CompletionOptions.HiddenDefaultCmd = true
 	w.root.AddCommand(more...)
-	w.root.AddCommand(env.mark(), env.save(), env.sysctl(), env.counters(), env.doctor(), env.version())
+	w.root.AddCommand(env.mark(), env.save(), env.sysctl(), env.counters(), env.doctor(), env.link(), env.version())
+	w.root.SetFlagErrorFunc(usage)
+	for _, c := range w.root.Commands() {
+		if check := c.Args; check != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error { return usage(cmd, check(cmd, args)) }
+		}
+	}
 	return w
 }
 
@@ -70,6 +76,9 @@ func (w *Words) Run(ctx context.Context, args []string) int {
 		return int(exit)
 	}
 	fmt.Fprintf(w.env.Stderr, "natlb: %v\n", err)
+	if h := hintOf(err); h != "" {
+		fmt.Fprintln(w.env.Stderr, "hint: "+h)
+	}
 	if errors.Is(err, ipvs.ErrDirectorNotRunning) {
 		return 2
 	}
