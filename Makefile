@@ -54,6 +54,11 @@ e2e: ## only the packages with tests in network namespaces, verbose
 	@tools/deps.sh test
 	$(GOTEST) -v -count=1 -timeout 20m ./internal/... ./dataplane/... ./cmd/...
 
+.PHONY: e2e-shards
+e2e-shards: ## the end-to-end tests with four shards
+	@tools/deps.sh test
+	NATLB_E2E_SHARDS=4 $(GOTEST) -count=1 -timeout 20m ./internal/e2e
+
 .PHONY: golden
 golden: ## rewrite the golden files from what the code prints now; look at git diff afterwards
 	go test ./internal/ipvsadm -update
@@ -71,11 +76,12 @@ oracle: build ## play bin/natlb through the recordings of kernel IPVS and compar
 	@[ -n "$(ARGS)" ] || { echo; echo "the host owns the VIPs:"; python3 tools/oracle/run.py --vip-mode local --forward 1 --only 'o-t*' --out out/oracle-local; }
 
 .PHONY: oracle-full
-oracle-full: build ## the same with both sets and both set-ups in full: natlb owns the VIPs, and the host does
+oracle-full: build ## both sets and both set-ups in full (natlb owns the VIPs, the host does), and with 2 and 4 shards
 	@tools/deps.sh oracle
 	@for set in open own; do \
 	  python3 tools/oracle/run.py --set $$set --out out/oracle-$$set && \
 	  python3 tools/oracle/run.py --set $$set --vip-mode local --forward 1 --out out/oracle-$$set-local || exit 1; done
+	@for n in 2 4; do echo; echo "$$n shards:"; python3 tools/oracle/run.py --run-args "--shards $$n" --out out/oracle-shards-$$n || exit; done
 
 .PHONY: peers
 peers: build ## measure natlb beside kernel nft DNAT, HAProxy and nginx (root; ARGS="--reps 3 nft haproxy1 natlb")

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"natlb/conntrack"
-	"natlb/internal/classify"
 	"natlb/ipvs"
 	"natlb/rewrite"
 )
@@ -75,11 +74,7 @@ func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 			return true
 		}
 	}
-	if len(s.view.targets) == 0 || p.Proto != rewrite.ProtoTCP && p.Proto != rewrite.ProtoUDP || !s.view.host.IsLocal(p.Dst) {
-		return false
-	}
-	dst := fromAddr4(p.Dst)
-	return slices.ContainsFunc(s.view.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
+	return (p.Proto == rewrite.ProtoTCP || p.Proto == rewrite.ProtoUDP) && s.view.host.IsLocal(p.Dst) && s.targeted(p)
 }
 
 // answerAsHost does what a host does with a packet to its own address that no
@@ -123,7 +118,7 @@ func (s *Shard) answerError(f *Frame, p *rewrite.Packet, a rewrite.ICMPAnswer, s
 	limited := false
 	v := s.answer(f, sent, none, func(dst []byte, mac [6]byte) int {
 		n := rewrite.ICMPError(dst, f.Data, p, mac, a)
-		if limited = n > 0 && !exempt && !s.limiter.allow(p.Src, now); limited {
+		if limited = n > 0 && !exempt && !s.dir.limiter.allow(p.Src, now); limited {
 			return 0
 		}
 		return n

@@ -54,6 +54,7 @@ type AFPacket struct {
 	mu     sync.Mutex
 	closed bool
 	rx, tx int
+	fanout *Fanout // nil: alone
 	in     recvBatch
 	out    sendBatch
 	stats  PortStats

@@ -40,6 +40,10 @@ type AFPacketConfig struct {
 	// means FilterIPv4ARP.
 	Filter []bpf.RawInstruction
 
+	// Fanout makes the Port one of several that share the interface's frames; nil:
+	// it gets them all.
+	Fanout *Fanout
+
 	// Log gets one line about the buffer sizes; nil discards it.
 	Log *slog.Logger
 }
@@ -127,6 +131,11 @@ func (p *AFPacket) setUp(cfg AFPacketConfig) error {
 		}
 	}
 	p.sizeBuffers(cfg)
+	if cfg.Fanout != nil {
+		if err := p.join(cfg.Fanout); err != nil {
+			return err
+		}
+	}
 	p.in = newRecvBatch(cfg.Batch, vnet)
 	p.out = newSendBatch(cfg.Batch, offload)
 	return p.attach(cfg.Filter)
@@ -226,10 +235,16 @@ func attachFilter(fd int, program []bpf.RawInstruction) error {
 	if len(program) == 0 || len(program) > 4096 {
 		return unix.EINVAL // BPF_MAXINSNS; SockFprog's length has 16 bits
 	}
+	code := sockFilter(program)
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
+}
+
+// sockFilter puts a program into the kernel's form.
+func sockFilter(program []bpf.RawInstruction) []unix.SockFilter {
 	code := make([]unix.SockFilter, len(program))
 	for i, in := range program {
 		code[i] = unix.SockFilter{Code: in.Op, Jt: in.Jt, Jf: in.Jf, K: in.K}
 	}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
-		&unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]})
+	return code
 }

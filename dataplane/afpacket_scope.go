@@ -23,7 +23,7 @@ func FilterScope(addrs []uint32) []bpf.RawInstruction {
 	}
 	addrs = slices.Clone(addrs)
 	slices.Sort(addrs)
-	const ipProtocol, ipSource, ipDestination = 23, 26, 30
+	const ethernet = rewrite.EthernetLen
 	program := []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
 		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: uint32(Multicast), SkipTrue: 1},
@@ -36,11 +36,11 @@ func FilterScope(addrs []uint32) []bpf.RawInstruction {
 		bpf.RetConstant{Val: wholeFrame},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: etherTypeIPv4, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
-		bpf.LoadAbsolute{Off: ipProtocol, Size: 1},
+		bpf.LoadAbsolute{Off: ethernet + ipProtocol, Size: 1},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(rewrite.ProtoICMP), SkipTrue: 1},
 		bpf.RetConstant{Val: wholeFrame},
 	}
-	for _, field := range []uint32{ipDestination, ipSource} {
+	for _, field := range []uint32{ethernet + ipDestination, ethernet + ipSource} {
 		program = append(program, bpf.LoadAbsolute{Off: field, Size: 4})
 		for _, addr := range addrs {
 			program = append(program,

@@ -69,6 +69,7 @@ type Director struct {
 
 	templates templates
 	defence   defence
+	limiter   limiter
 
 	freeServers  []uint32
 	freeServices []uint32
@@ -110,6 +111,7 @@ func NewDirector(cfg Config) *Director {
 		settings: defaultSettings(),
 		host:     noHost{},
 		nservice: 1,
+		limiter:  limiter{limits: cfg.ICMP},
 	}
 	d.templates.init(d)
 	for i := range cfg.Shards {
@@ -118,6 +120,9 @@ func NewDirector(cfg Config) *Director {
 	d.publish()
 	return d
 }
+
+// Shards returns the number of shards.
+func (d *Director) Shards() int { return len(d.shards) }
 
 // Shard returns shard i.
 func (d *Director) Shard(i int) *Shard { return d.shards[i] }
@@ -164,6 +169,7 @@ func (d *Director) publish() {
 		rip := addr4(t.cfg.Addr.Addr())
 		v.servers[id] = serverView{t.server, t.service, rip, t.cfg.Addr.Port(), t.cfg.Method, uint8(t.key.service.Proto)}
 	}
+	d.steers(v)
 	v.roles = d.roles.current(d.host)
 	d.view.Store(v)
 }

@@ -181,7 +181,7 @@ func (s *Shard) whole(last *Frame, g *fragGroup, now time.Duration) Verdict {
 // endGroup forgets a packet and gives its held frames the verdict v.
 func (s *Shard) endGroup(g *fragGroup, v Verdict) {
 	s.verdicts[HeldFragment] -= g.frames
-	s.verdicts[v] += g.frames
+	s.count(v, g.frames)
 	q := &s.frags
 	q.bytes -= len(g.store)
 	delete(q.groups, g.key)

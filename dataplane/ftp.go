@@ -147,11 +147,10 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conn
 // expire before it, and is counted with the server, but not as a connection of
 // the service (semantics section 7).
 //
-// It goes into the shard of its control connection. With several shards that is
-// the wrong one: packets are steered by the client's endpoint, whose port is
-// another one here, or not known. Then the announcement has to be handed to the
-// shard that will see the packets, to all shards while the port is not known, and
-// Control has to name a shard besides the Ref in its table.
+// It goes into the shard of its control connection, where its packets come, too:
+// while there are such services clients are steered by their address alone. Only a
+// client that names another machine than itself (RFC 959, section 5.2) is not
+// followed when that one belongs to another shard.
 func (s *Shard) expectData(control *conntrack.Conn4, r conntrack.Ref, key *conntrack.Key4, rport uint16, now time.Duration) Verdict {
 	srv := &s.view.servers[control.Dest]
 	data := s.expected(control, key, rport)

@@ -1,6 +1,9 @@
 package dataplane
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // ICMPLimits are the host's limits on the ICMP errors that it sends, as the
 // sysctls of the same names put them (Documentation/networking/ip-sysctl). The
@@ -20,7 +23,9 @@ var DefaultICMPLimits = ICMPLimits{RateLimit: time.Second, PerSecond: 1000, Burs
 // limiter applies ICMPLimits with token buckets, the ones per address in a
 // fixed table: an address that loses its place to another starts with a full
 // bucket, and the bound on all errors holds anyway.
+// All shards share one: the bound is the host's.
 type limiter struct {
+	mu      sync.Mutex
 	limits  ICMPLimits
 	all     bucket
 	clients [limiterClients]struct {
@@ -34,8 +39,6 @@ const (
 	limiterClients = 1 << limiterBits
 	clientBurst    = 6
 )
-
-func newLimiter(l ICMPLimits) limiter { return limiter{limits: l} }
 
 // bucket is a token bucket that counts time: full is the moment at which it has
 // refilled completely.
@@ -53,6 +56,8 @@ func (b *bucket) take(now, each time.Duration, size int) bool {
 
 // allow takes a token for an error to addr.
 func (l *limiter) allow(addr uint32, now time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.limits.PerSecond > 0 && !l.all.take(now, time.Second/time.Duration(l.limits.PerSecond), max(l.limits.Burst, 1)) {
 		return false
 	}

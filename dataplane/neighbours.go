@@ -120,7 +120,7 @@ func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 	if h.origin.src == 0 || rewrite.ParseIPv4(h.data, &p) != rewrite.FaultNone {
 		return DropNeighbourFailed
 	}
-	if !s.limiter.allow(p.Src, now) {
+	if !s.dir.limiter.allow(p.Src, now) {
 		return DropLimited
 	}
 	dst := s.out.room(rewrite.MaxICMPError)

@@ -30,7 +30,9 @@ type rolePart struct {
 
 // spread hashes an address by Fibonacci's multiplier; addresses with roles are
 // the operator's own, so no seed is needed.
-func spread(addr uint32) uint32 { return addr * 0x9e3779b1 }
+func spread(addr uint32) uint32 { return addr * spreadFactor }
+
+const spreadFactor = 0x9e3779b1
 
 func partOf(addr uint32) uint32 { return spread(addr) & (roleParts - 1) }
 

@@ -13,13 +13,14 @@ import (
 // Shard owns a connection table and everything else that the packets of its
 // clients touch. One goroutine drives it:
 //
-//	s.Begin(now)
+//	now = s.Begin(now)
 //	for each frame of a batch { s.Process(frame, now) }
 //	s.End()
 //	send s.Output(), before the received frames' memory is reused
 //
 // The lock that Begin takes and End gives back lets listings and changes in
-// between batches; no packet ever waits for one.
+// between batches, and the drivers of other shards with packets that have come
+// to them; see [Driver], which is all of the above for any number of shards.
 type Shard struct {
 	dir *Director
 	id  int
@@ -30,7 +31,6 @@ type Shard struct {
 	table    *conntrack.Table4
 	counts   counts
 	verdicts [NumVerdicts]uint64
-	limiter  limiter
 	routes   routeCache
 	frags    fragments
 	waiting  neighbours
@@ -45,13 +45,17 @@ type Shard struct {
 	passing conntrack.Conn4 // of a one-packet service
 	flow    sched.Flow      // here because schedulers, behind an interface, make it escape
 	resolve []Resolve
+
+	asked   asked      // how the packet in the works has come here
+	foreign handedList // packets of this batch that are other shards'
+	handed  uint64     // packets handed over since the start
 }
 
 // expireBudget bounds the entries that one batch looks at to end connections.
 const expireBudget = 512
 
 func newShard(d *Director, id int) *Shard {
-	s := &Shard{dir: d, id: id, out: newOutbox(), limiter: newLimiter(d.cfg.ICMP)}
+	s := &Shard{dir: d, id: id, out: newOutbox()}
 	s.table = conntrack.NewTable4(conntrack.Config{
 		Seed: d.cfg.Seed, Max: d.cfg.MaxConns, Died: s.died,
 	})
@@ -59,10 +63,17 @@ func newShard(d *Director, id int) *Shard {
 	return s
 }
 
-// Begin starts a batch at time now, which never goes back: it takes over a new
+// Begin starts a batch at time now and returns the batch's time, which never
+// goes back: that of the last batch when now is before it. It takes over a new
 // view, ends connections that are due and sends what waited for a neighbour.
-func (s *Shard) Begin(now time.Duration) {
+func (s *Shard) Begin(now time.Duration) time.Duration {
 	s.mu.Lock()
+	return s.open(now)
+}
+
+// open is Begin for who has the lock already.
+func (s *Shard) open(now time.Duration) time.Duration {
+	now = max(now, s.now)
 	s.now = now
 	s.out.reset()
 	s.resolve = s.resolve[:0]
@@ -79,6 +90,7 @@ func (s *Shard) Begin(now time.Duration) {
 	s.frags.expire(s, now)
 	s.retryWaiting(now)
 	s.announceVIPs()
+	return now
 }
 
 // End closes the batch that Begin has started.
@@ -123,8 +135,16 @@ func (s *Shard) NextTimer(now time.Duration) time.Duration {
 // output. It is called between Begin and End with Begin's now.
 func (s *Shard) Process(f *Frame, now time.Duration) Verdict {
 	v := s.process(f, now)
-	s.verdicts[v]++
+	s.count(v, 1)
 	return v
+}
+
+// count counts the verdict about n frames. What is handed over is counted where
+// it is decided about.
+func (s *Shard) count(v Verdict, n uint64) {
+	if v != HandedOver {
+		s.verdicts[v] += n
+	}
 }
 
 func (s *Shard) process(f *Frame, now time.Duration) Verdict {
@@ -208,6 +228,9 @@ func (s *Shard) concerns(p *rewrite.Packet) bool {
 func (s *Shard) packet(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	if len(s.view.services) == 0 {
 		return s.accept(f, p, now) // without a service IPVS is off the path (semantics 5.1)
+	}
+	if s.view.steering.shards > 1 && s.elsewhere(f, p) {
+		return HandedOver
 	}
 	switch p.Proto {
 	case rewrite.ProtoTCP, rewrite.ProtoUDP:

@@ -62,6 +62,10 @@ const (
 	DropAddressOwnedTwice // ARP: another machine claims a VIP
 
 	NumVerdicts = int(iota)
+
+	// HandedOver is no verdict but the word that another shard has it: the packet
+	// is that shard's, and counted there.
+	HandedOver = Verdict(NumVerdicts)
 )
 
 var verdictNames = [NumVerdicts]string{
@@ -89,6 +93,9 @@ var verdictNames = [NumVerdicts]string{
 func (v Verdict) String() string {
 	if int(v) < NumVerdicts {
 		return verdictNames[v]
+	}
+	if v == HandedOver {
+		return "handed-over"
 	}
 	return "unknown"
 }

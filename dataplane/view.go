@@ -73,6 +73,9 @@ type view struct {
 	host     Host
 	timeouts conntrack.Timeouts
 	settings settings
+
+	steering  steering
+	resteered bool // connections may be in the shard that another steering put them in
 }
 
 const (

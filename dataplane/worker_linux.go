@@ -17,6 +17,7 @@ import (
 // shard decide, send, wait when there is nothing to do.
 type Worker struct {
 	shard   *Shard
+	driver  *Driver
 	clock   func() time.Duration
 	resolve func([]Resolve)
 
@@ -55,6 +56,7 @@ func NewWorker(d *Director, i int, ports []Port, clock func() time.Duration, res
 		polls: make([]unix.PollFd, len(ports)+1), out: make([][]Frame, len(ports)),
 		replaced: map[int]Port{}, stats: make([]sendStats, len(ports)),
 	}
+	w.driver = d.NewDriver(i, w.emit)
 	for i, p := range ports {
 		w.polls[i] = pollFor(p)
 	}
@@ -138,7 +140,7 @@ func (w *Worker) round() (more bool) {
 		}
 	}
 	if !served {
-		w.batch(nil)
+		w.driver.Batch(nil, w.clock())
 	}
 	return more
 }
@@ -158,19 +160,13 @@ func (w *Worker) serve(i int) int {
 	for k := range w.in[:n] {
 		w.in[k].Link = uint8(i)
 	}
-	w.batch(w.in[:n])
+	w.driver.Batch(w.in[:n], w.clock())
 	return n
 }
 
-// batch lets the shard process fs and sends what comes of it.
-func (w *Worker) batch(fs []Frame) {
-	now := w.clock()
-	w.shard.Begin(now)
-	for i := range fs {
-		w.shard.Process(&fs[i], now)
-	}
-	w.shard.End()
-	for _, f := range w.shard.Output() {
+// emit sends what has come of a batch, and asks for the neighbours that it lacked.
+func (w *Worker) emit(out []Frame, ask []Resolve) {
+	for _, f := range out {
 		w.out[f.Link] = append(w.out[f.Link], f)
 	}
 	for i, fs := range w.out {
@@ -179,7 +175,7 @@ func (w *Worker) batch(fs []Frame) {
 			w.out[i] = fs[:0]
 		}
 	}
-	if ask := w.shard.Unresolved(); len(ask) > 0 {
+	if len(ask) > 0 {
 		w.resolve(ask)
 	}
 }

@@ -35,6 +35,7 @@ type world struct {
 	frames uint64 // handed to Process
 	events []dataplane.Event
 	ftp    []uint16 // ports with the FTP helper
+	mirror *mirror  // another director that gets the same, or nil
 }
 
 func testHost() *packettest.Host {
@@ -81,7 +82,14 @@ func (w *world) rules(text string) error {
 	if err != nil {
 		return err
 	}
-	return w.dir.Apply(rules.Changes)
+	return w.apply(rules.Changes)
+}
+
+func (w *world) apply(changes []ipvs.Change) error {
+	if w.mirror != nil {
+		w.mirror.dir.Apply(changes)
+	}
+	return w.dir.Apply(changes)
 }
 
 func (w *world) mustRules(t testing.TB, text string) {
@@ -93,7 +101,7 @@ func (w *world) mustRules(t testing.TB, text string) {
 
 // sysctl sets one setting.
 func (w *world) sysctl(name, value string) error {
-	return w.dir.Apply([]ipvs.Change{{Kind: ipvs.SetSysctl, Name: name, Value: value}})
+	return w.apply([]ipvs.Change{{Kind: ipvs.SetSysctl, Name: name, Value: value}})
 }
 
 // setHost changes a copy of the host and publishes it.
@@ -101,11 +109,25 @@ func (w *world) setHost(change func(*packettest.Host)) {
 	w.host = w.host.Clone()
 	change(w.host)
 	w.dir.SetHost(w.host)
+	if w.mirror != nil {
+		w.mirror.dir.SetHost(w.host)
+	}
+}
+
+// housekeep lets the director do what it does once a second.
+func (w *world) housekeep() {
+	w.dir.Housekeep(w.now)
+	if w.mirror != nil {
+		w.mirror.dir.Housekeep(w.now)
+	}
 }
 
 // batch processes frames and returns their verdicts. The output stands until
 // the next one.
 func (w *world) batch(fs ...dataplane.Frame) []dataplane.Verdict {
+	if w.mirror != nil {
+		w.mirror.batch(w.now, fs)
+	}
 	w.shard.Begin(w.now)
 	var out []dataplane.Verdict
 	for i := range fs {

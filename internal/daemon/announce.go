@@ -65,7 +65,7 @@ func (d *daemon) announce(known, there map[netip.Addr]bool) {
 	}
 	d.announcements.after(announceAt, func() {
 		d.director.Shard(0).Announce(fresh)
-		d.worker.Wake()
+		d.workers[0].Wake()
 	})
 }
 

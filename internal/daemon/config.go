@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"slices"
 
 	"natlb/dataplane"
@@ -28,6 +29,7 @@ type Config struct {
 	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
 	MaxConns int    // cap on connections, 0: the default
+	Shards   int    // threads that share the clients among them, 0: the default
 	Version  string // of natlb
 	Log      *slog.Logger
 }
@@ -39,6 +41,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("no interface towards the clients: give --vip-if IF")
 	case len(c.DIPLinks) == 0:
 		return fmt.Errorf("no interface towards the real servers: give --dip-if IF (the same as --vip-if for one arm)")
+	case c.Shards < 0 || c.Shards > maxShards:
+		return fmt.Errorf("--shards takes a number from 1 to %d, not %d", maxShards, c.Shards)
 	case c.MaxConns < 0:
 		return fmt.Errorf("--max-conns takes a number of connections, not %d", c.MaxConns)
 	case len(c.FTPPorts) > maxFTPPorts:
@@ -49,6 +53,19 @@ func (c *Config) check() error {
 		return fmt.Errorf("--guard takes auto, nft or none, not %q", c.Guard)
 	}
 	return nil
+}
+
+// maxShards is what the kernel takes as members of one group, on any version
+// (PACKET_FANOUT_MAX).
+const maxShards = 256
+
+// shards returns the number of shards to run. On one or two processors one is
+// faster than two: the kernel's own work needs the other.
+func (c *Config) shards() int {
+	if c.Shards > 0 {
+		return c.Shards
+	}
+	return min(max(runtime.NumCPU()/2, 1), maxShards)
 }
 
 // maxFTPPorts is as many as the kernel's module takes (IP_VS_APP_MAX_PORTS).

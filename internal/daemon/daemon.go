@@ -26,7 +26,7 @@ type daemon struct {
 	started  time.Time
 	host     *hostnet.Host
 	director *dataplane.Director
-	worker   *dataplane.Worker
+	workers  []*dataplane.Worker // one for each shard
 	links    links
 	guard    *guard
 
@@ -48,6 +48,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
+	cfg.Shards = cfg.shards()
 	rules, err := readRules(ctx, cfg.Rules)
 	if err != nil {
 		return err
@@ -107,8 +108,7 @@ func (d *daemon) close() {
 // open makes everything that a director needs, and starts nothing.
 func (d *daemon) open() (err error) {
 	links := d.cfg.links()
-	ports, err := d.openLinks(links)
-	if err != nil {
+	if err := d.openLinks(links); err != nil {
 		return err
 	}
 	if d.host, err = hostnet.Open(hostnet.Config{Log: d.cfg.Log}); err != nil {
@@ -116,9 +116,10 @@ func (d *daemon) open() (err error) {
 	}
 	d.director = dataplane.NewDirector(dataplane.Config{
 		Links:    links,
+		Shards:   d.cfg.Shards,
 		Seed:     rand.Uint64(),
 		Rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		MaxConns: d.maxConns(),
+		MaxConns: d.shardConns(),
 		NoRoute:  d.cfg.NoRoute,
 		FTPPorts: d.cfg.ftpPorts(),
 		ICMP:     readICMPLimits(),
@@ -133,8 +134,21 @@ func (d *daemon) open() (err error) {
 	if err := d.guard.keep(dataplane.Scope{}, d.picture); err != nil {
 		return err
 	}
-	d.worker, err = dataplane.NewWorker(d.director, 0, ports, d.now, d.resolve)
-	return err
+	for i := range d.cfg.Shards {
+		w, err := dataplane.NewWorker(d.director, i, d.links.ofShard(i), d.now, d.resolve)
+		if err != nil {
+			return err
+		}
+		d.workers = append(d.workers, w)
+	}
+	return nil
+}
+
+// wake makes all shards run a batch now.
+func (d *daemon) wake() {
+	for _, w := range d.workers {
+		w.Wake()
+	}
 }
 
 // now is the clock of the director.
@@ -147,7 +161,9 @@ const lastCommands = time.Second
 func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 	server := control.NewServer(front{d.director, d}, d.cfg.Version, d.cfg.Log)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return d.worker.Run(ctx) })
+	for _, w := range d.workers {
+		group.Go(func() error { return w.Run(ctx) })
+	}
 	group.Go(func() error { return d.follow(ctx) })
 	group.Go(func() error { return d.tell(ctx) })
 	group.Go(func() error { return d.keepTime(ctx) })
@@ -163,7 +179,7 @@ func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 		}
 		return err
 	})
-	d.cfg.Log.Info("ready", "vip-if", d.cfg.VIPLinks, "dip-if", d.cfg.DIPLinks, "socket", d.cfg.Socket,
+	d.cfg.Log.Info("ready", "vip-if", d.cfg.VIPLinks, "dip-if", d.cfg.DIPLinks, "socket", d.cfg.Socket, "shards", d.cfg.Shards,
 		"services", len(d.director.Services()))
 	tellSystemd(sdnotify.SdNotifyReady)
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -189,7 +205,7 @@ func (d *daemon) follow(ctx context.Context) error {
 		before := d.picture
 		d.picture = newPicture(d.host.View(), d.cfg.links())
 		d.director.SetHost(d.picture)
-		d.worker.Wake()
+		d.wake()
 		if !d.picture.view.SameFacts(before.view) { // not only a neighbour
 			d.adapt(before)
 		}

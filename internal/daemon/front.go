@@ -37,9 +37,12 @@ func (f front) Apply(changes []ipvs.Change) error {
 	if err := f.d.links.capture(after); err != nil {
 		f.d.cfg.Log.Error("links", "err", err)
 	}
+	if err := f.d.links.steer(after, f.Director.SteersByAddress()); err != nil {
+		f.d.cfg.Log.Warn("packets are handed over from shard to shard", "err", err)
+	}
 	if err == nil {
 		f.d.announce(vips(before), vips(after))
-		f.d.worker.Wake()
+		f.d.wake()
 	}
 	return err
 }
@@ -68,6 +71,9 @@ func (f front) Counters() []control.Counter {
 	var out []control.Counter
 	for _, c := range f.Director.Counters() {
 		out = append(out, control.Counter{Name: c.Verdict.String(), Count: c.Frames})
+	}
+	if f.Director.Shards() > 1 {
+		out = append(out, control.Counter{Name: "shards-handed-over", Count: f.Director.HandedOver()})
 	}
 	return append(out, f.d.linkCounters()...)
 }

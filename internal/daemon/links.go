@@ -19,10 +19,12 @@ import (
 type links struct {
 	d     *daemon
 	mu    sync.Mutex
-	ports []*dataplane.AFPacket
+	links []dataplane.Link
+	ports [][]*dataplane.AFPacket // of each link, one for each shard
 
 	captured []uint32 // addresses that the filter names, sorted; nil: all IPv4
 	filter   []bpf.RawInstruction
+	steering dataplane.Steering // but for the side of the link
 }
 
 // capture makes the ports catch what concerns the scope, and nothing else of the
@@ -38,12 +40,41 @@ func (l *links) capture(sc dataplane.Scope) error {
 	if addrs != nil {
 		l.filter = dataplane.FilterScope(addrs)
 	}
-	for _, p := range l.ports {
+	for _, p := range slices.Concat(l.ports...) {
 		if err := p.SetFilter(l.filter); err != nil {
 			return fmt.Errorf("capture filter: %w", err)
 		}
 	}
 	return nil
+}
+
+// steer makes the kernel give each packet to the shard that owns its client. What
+// it gives to another is handed over: a program that it does not take costs time
+// and nothing else.
+func (l *links) steer(sc dataplane.Scope, byAddress bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st := dataplane.Steering{ByAddress: byAddress}
+	for _, vip := range slices.Concat(sc.Owned, sc.Marked) {
+		st.VIPs = append(st.VIPs, number4(vip))
+	}
+	slices.Sort(st.VIPs)
+	st.VIPs = slices.Compact(st.VIPs)
+	if st.ByAddress == l.steering.ByAddress && slices.Equal(st.VIPs, l.steering.VIPs) {
+		return nil
+	}
+	l.steering = st
+	var faults []error
+	for i, ports := range l.ports {
+		faults = append(faults, ports[0].SetSteering(l.fanoutProgram(i)))
+	}
+	return errors.Join(faults...)
+}
+
+func (l *links) fanoutProgram(i int) []bpf.RawInstruction {
+	st := l.steering
+	st.Side = l.links[i].Side
+	return dataplane.FanoutProgram(st)
 }
 
 // scopeAddrs returns the addresses that a filter can name for a scope, sorted, or
@@ -61,55 +92,83 @@ func scopeAddrs(sc dataplane.Scope) []uint32 {
 	return slices.Compact(addrs)
 }
 
-// openLinks opens a port on every link and notes what each can do.
-func (d *daemon) openLinks(ls []dataplane.Link) ([]dataplane.Port, error) {
-	d.links.d = d
-	var ports []dataplane.Port
+// openLinks opens ports on every link, one for each shard, and notes what each
+// link can do.
+func (d *daemon) openLinks(ls []dataplane.Link) error {
+	d.links.d, d.links.links = d, ls
 	for i := range ls {
-		p, err := d.links.open(ls[i].Name)
+		ports, err := d.links.open(i)
 		if err != nil {
-			for _, open := range d.links.ports {
-				open.Close()
-			}
+			closeAll(slices.Concat(d.links.ports...))
+			return err
+		}
+		ls[i].Caps = ports[0].Caps()
+		d.links.ports = append(d.links.ports, ports)
+	}
+	return nil
+}
+
+// open opens link i once for each shard.
+func (l *links) open(i int) ([]*dataplane.AFPacket, error) {
+	cfg := dataplane.AFPacketConfig{Interface: l.links[i].Name, Log: l.d.cfg.Log, Filter: l.filter}
+	if l.d.cfg.Shards > 1 {
+		cfg.Fanout = &dataplane.Fanout{Program: l.fanoutProgram(i)}
+	}
+	var ports []*dataplane.AFPacket
+	for range l.d.cfg.Shards {
+		p, err := dataplane.OpenAFPacket(cfg)
+		if err != nil {
+			closeAll(ports)
 			return nil, err
 		}
-		ls[i].Caps = p.Caps()
-		d.links.ports = append(d.links.ports, p)
 		ports = append(ports, p)
 	}
 	return ports, nil
 }
 
-func (l *links) open(name string) (*dataplane.AFPacket, error) {
-	return dataplane.OpenAFPacket(dataplane.AFPacketConfig{Interface: name, Log: l.d.cfg.Log, Filter: l.filter})
+func closeAll(ports []*dataplane.AFPacket) {
+	for _, p := range ports {
+		p.Close()
+	}
+}
+
+// ofShard returns the ports of one shard.
+func (l *links) ofShard(n int) []dataplane.Port {
+	var ports []dataplane.Port
+	for _, of := range l.ports {
+		ports = append(ports, of[n])
+	}
+	return ports
 }
 
 // follow opens a link again whose interface has come back with another index.
 func (l *links) follow(p *picture) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i, port := range l.ports {
-		index := p.interfaceOf(uint8(i))
+	for i, ports := range l.ports {
+		port, index := ports[0], p.interfaceOf(uint8(i))
 		if index == 0 || index == port.Index() && !port.Gone() {
 			continue
 		}
-		fresh, err := l.open(port.Name())
+		fresh, err := l.open(i)
 		if err != nil {
 			if l.d.faults.allow(err.Error()) {
 				l.d.cfg.Log.Error("link is back and cannot be opened", "link", port.Name(), "err", err)
 			}
 			continue
 		}
-		if fresh.Caps() != port.Caps() {
+		if fresh[0].Caps() != port.Caps() {
 			if l.d.faults.allow("offloads of " + port.Name()) {
 				l.d.cfg.Log.Error("link is back with other offloads: restart natlb to use it", "link", port.Name())
 			}
-			fresh.Close()
+			closeAll(fresh)
 			continue
 		}
 		l.d.cfg.Log.Info("link is back", "link", port.Name(), "index", index)
 		l.ports[i] = fresh
-		l.d.worker.Replace(i, fresh)
+		for n, w := range l.d.workers {
+			w.Replace(i, fresh[n])
+		}
 	}
 }
 
@@ -118,14 +177,22 @@ func (d *daemon) linkCounters() []control.Counter {
 	d.links.mu.Lock()
 	defer d.links.mu.Unlock()
 	var out []control.Counter
-	for i, p := range d.links.ports {
-		st := p.Stats()
-		sent, failed := d.worker.SendStats(i)
+	for i, ports := range d.links.ports {
+		var st dataplane.PortStats
+		var sent, failed uint64
+		for n, p := range ports {
+			one := p.Stats()
+			st.Received += one.Received
+			st.Dropped += one.Dropped
+			ok, refused := d.workers[n].SendStats(i)
+			sent += ok
+			failed += refused
+		}
 		for _, c := range []control.Counter{
 			{Name: "received", Count: st.Received}, {Name: "kernel-dropped", Count: st.Dropped},
 			{Name: "sent", Count: sent}, {Name: "send-failed", Count: failed},
 		} {
-			c.Name = fmt.Sprintf("link-%s-%s", p.Name(), c.Name)
+			c.Name = fmt.Sprintf("link-%s-%s", d.links.links[i].Name, c.Name)
 			out = append(out, c)
 		}
 	}

@@ -26,6 +26,9 @@ func freePages() int {
 
 const plenty = 1 << 30
 
+// shardConns returns the cap on the connections of one shard.
+func (d *daemon) shardConns() int { return (d.maxConns() + d.cfg.Shards - 1) / d.cfg.Shards }
+
 // maxConns returns the cap on connections: what the operator said, else as many
 // as fit into a quarter of the machine's memory, at most the table's default.
 func (d *daemon) maxConns() int {

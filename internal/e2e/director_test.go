@@ -28,6 +28,9 @@ type director struct {
 	gone   bool       // ended has been read
 }
 
+// shardsVariable is the environment's say on how many shards directors have.
+const shardsVariable = "NATLB_E2E_SHARDS"
+
 // stopPatience is how long a director may take to end after SIGTERM.
 const stopPatience = 3 * time.Second
 
@@ -67,7 +70,11 @@ func launch(t *testing.T, ns *lab.Namespace, socket string, args ...string) *dir
 // launchWith is launch with more in the environment.
 func launchWith(t *testing.T, ns *lab.Namespace, socket string, env []string, args ...string) *director {
 	t.Helper()
-	cmd := exec.Command(program, append([]string{"run", "--socket", socket}, args...)...)
+	first := []string{"run", "--socket", socket}
+	if n := os.Getenv(shardsVariable); n != "" {
+		first = append(first, "--shards", n)
+	}
+	cmd := exec.Command(program, append(first, args...)...)
 	cmd.Env = append(os.Environ(), env...)
 	return launchCommand(t, ns, socket, cmd)
 }

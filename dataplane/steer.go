@@ -1,0 +1,199 @@
+package dataplane
+
+import (
+	"slices"
+	"time"
+
+	"natlb/conntrack"
+	"natlb/internal/classify"
+	"natlb/ipvs"
+	"natlb/rewrite"
+)
+
+// steering says which shard owns a client's connections. The client's endpoint
+// is what translation leaves alone, so both directions of a connection meet in
+// one shard. The kernel's fanout program ([FanoutProgram]) counts in the same
+// way; what it cannot know (fragments, ICMP errors, real servers that are clients)
+// comes to some shard and is handed over from there.
+type steering struct {
+	shards uint32
+	// byAddress: ports do not count, as long as there are services with the FTP
+	// helper, whose data connections have ports of their own, not all known
+	// beforehand.
+	byAddress bool
+}
+
+// of returns the shard of a client, whose address and port are in host byte
+// order.
+func (st steering) of(addr uint32, port uint16) int {
+	if st.byAddress {
+		port = 0
+	}
+	return int(spread(addr^uint32(port)) >> 16 % st.shards)
+}
+
+// other is the steering of the other mode.
+func (st steering) other() steering { return steering{st.shards, !st.byAddress} }
+
+// steers settles how clients are steered. The caller holds d.mu, and the shards
+// when services change.
+func (d *Director) steers(v *view) {
+	st := steering{shards: uint32(len(d.shards))}
+	if st.shards > 1 && len(d.cfg.FTPPorts) > 0 {
+		st.byAddress = v.catchAll || len(v.byMark) > 0 || slices.ContainsFunc(d.services, func(s *service) bool {
+			return s.key.Proto == ipvs.TCP && slices.Contains(d.cfg.FTPPorts, s.key.VIP.Port())
+		})
+	}
+	if was := d.view.Load(); was != nil {
+		v.resteered = was.resteered
+		if was.steering != st && slices.ContainsFunc(d.shards, func(s *Shard) bool { return s.table.Len() > 0 }) {
+			v.resteered = true
+		}
+	}
+	v.steering = st
+}
+
+// asked says how a packet that was handed over has come to a shard.
+type asked uint8
+
+const (
+	askedNot    asked = iota // as received
+	askedOwner               // the sender knows this shard to be the owner
+	askedFormer              // this shard may have the connection from before a change of steering
+	askedFinal               // the former owner does not have it
+)
+
+// handed is a packet on its way to another shard. Its bytes are still the
+// sender's, who stands by until it is dealt with.
+type handed struct {
+	frame Frame
+	to    int
+	asked asked
+	cuts  []span // of a packet that came in pieces
+	held  uint64 // frames that these were, the last not counted
+}
+
+// handedList is a list that keeps its elements' memory.
+type handedList struct {
+	items []handed
+	n     int
+}
+
+func (l *handedList) add() *handed {
+	if l.n == len(l.items) {
+		l.items = append(l.items, handed{})
+	}
+	l.n++
+	return &l.items[l.n-1]
+}
+
+// elsewhere hands a packet over to the shard that has, or is to have, its
+// connection. It reports false when that is this one, or when it does not matter.
+func (s *Shard) elsewhere(f *Frame, p *rewrite.Packet) bool {
+	switch p.Proto {
+	case rewrite.ProtoTCP, rewrite.ProtoUDP:
+		return s.passes(f, p)
+	case rewrite.ProtoICMP:
+		q := &s.quoted
+		if !rewrite.IsTranslatedICMPError(p.ICMPType) || !rewrite.ParseQuoted(f.Data, p, q) {
+			return false
+		}
+		// The quoted packet went the other way.
+		return s.passes(f, &rewrite.Packet{Src: q.Dst, SrcPort: q.DstPort, Dst: q.Src, DstPort: q.SrcPort, Proto: q.Proto})
+	}
+	return false
+}
+
+// passes does so for a packet with the endpoints and the protocol of p.
+func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
+	if s.asked == askedFinal {
+		return false
+	}
+	st := s.view.steering
+	addr, port := s.client(p)
+	owner := st.of(addr, port)
+	switch {
+	case s.asked == askedFormer:
+		if s.knows(p) {
+			return false
+		}
+		s.handOver(f, owner, askedFinal)
+		return true
+	case owner != s.id:
+		s.handOver(f, owner, askedOwner)
+		return true
+	case !s.view.resteered:
+		return false
+	}
+	former := st.other().of(addr, port)
+	if former == s.id || s.knows(p) {
+		return false
+	}
+	s.handOver(f, former, askedFormer)
+	return true
+}
+
+// client returns the end of a packet that is the client: the sender, but of what
+// a real server sends to anything else than a VIP.
+func (s *Shard) client(p *rewrite.Packet) (addr uint32, port uint16) {
+	if s.view.roles.of(p.Dst)&(roleVIP|roleOwned) == 0 && s.view.roles.of(p.Src)&roleServer != 0 && !s.targeted(p) {
+		return p.Dst, p.DstPort
+	}
+	return p.Src, p.SrcPort
+}
+
+// targeted reports whether firewall marks lead a packet to a service.
+func (s *Shard) targeted(p *rewrite.Packet) bool {
+	if len(s.view.targets) == 0 {
+		return false
+	}
+	dst := fromAddr4(p.Dst)
+	return slices.ContainsFunc(s.view.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
+}
+
+// knows reports whether the shard has the connection of a packet.
+func (s *Shard) knows(p *rewrite.Packet) bool {
+	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
+	return s.table.FindIn(&key) != 0 || s.table.FindOut(p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort) != 0
+}
+
+// handOver puts a packet on the list for others.
+func (s *Shard) handOver(f *Frame, to int, asked asked) {
+	s.handed++
+	h := s.foreign.add()
+	h.frame, h.to, h.asked = *f, to, asked
+	h.cuts, h.held = append(h.cuts[:0], s.frags.cuts...), 0
+	if len(h.cuts) > 0 {
+		h.held = s.frags.frames
+	}
+}
+
+// take decides about a packet that another shard has handed over, and counts its
+// verdict for all the frames that it came in.
+func (s *Shard) take(h *handed, now time.Duration) {
+	s.asked = h.asked
+	s.frags.cuts = append(s.frags.cuts[:0], h.cuts...)
+	s.frags.frames = h.held
+	v := DropTransport
+	if rewrite.ParseIPv4(h.frame.Data, &s.pkt) == rewrite.FaultNone {
+		v = s.packet(&h.frame, &s.pkt, now)
+	}
+	s.frags.cuts = s.frags.cuts[:0]
+	s.asked = askedNot
+	s.count(v, 1+h.held)
+}
+
+// HandedOver returns how many packets have come to another shard than the one
+// that owns their client, and were handed over.
+func (d *Director) HandedOver() (n uint64) {
+	for _, s := range d.shards {
+		s.mu.Lock()
+		n += s.handed
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// SteersByAddress reports whether the ports of clients do not count at present in
+// the choice of their shard.
+func (d *Director) SteersByAddress() bool { return d.view.Load().steering.byAddress }

@@ -1,0 +1,314 @@
+package dataplane_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/net/bpf"
+	"pgregory.net/rapid"
+
+	"natlb/dataplane"
+	"natlb/internal/packettest"
+	"natlb/ipvs"
+)
+
+// mirror is a director with several shards that gets what a world with one gets,
+// each frame in any shard.
+type mirror struct {
+	dir     *dataplane.Director
+	drivers []*dataplane.Driver
+	any     func(n int) int // draws a shard
+	out     [][]byte        // of the last batch, with the link in front
+}
+
+func newMirror(w *world, shards int, any func(n int) int, change func(*dataplane.Config)) *mirror {
+	m := &mirror{any: any}
+	other := newWorld(func(c *dataplane.Config) {
+		c.Shards, c.Clock = shards, func() time.Duration { return w.now }
+		change(c)
+	})
+	m.dir = other.dir
+	for i := range shards {
+		m.drivers = append(m.drivers, m.dir.NewDriver(i, m.emit))
+	}
+	w.mirror = m
+	return m
+}
+
+func (m *mirror) emit(out []dataplane.Frame, _ []dataplane.Resolve) { m.out = appendOutput(m.out, out) }
+
+func appendOutput(to [][]byte, out []dataplane.Frame) [][]byte {
+	for _, f := range out {
+		to = append(to, append([]byte{f.Link, f.Offload.Flags, f.Offload.GSO}, f.Data...))
+	}
+	return to
+}
+
+// batch gives the frames to the shards, one at a time. As the kernel does it
+// keeps the pieces of a packet together.
+func (m *mirror) batch(now time.Duration, fs []dataplane.Frame) {
+	m.out = nil
+	for _, d := range m.drivers {
+		d.Batch(nil, now)
+	}
+	for _, f := range fs {
+		f.Data = slices.Clone(f.Data)
+		i := m.any(len(m.drivers))
+		if len(f.Data) >= 34 && binary.BigEndian.Uint16(f.Data[20:])&0x3fff != 0 {
+			i = int(f.Data[29]+f.Data[33]) % len(m.drivers)
+		}
+		m.drivers[i].Batch([]dataplane.Frame{f}, now)
+	}
+}
+
+// compare says in what the mirror differs from w, or nil.
+func (m *mirror) compare(w *world) error {
+	want := appendOutput(nil, w.shard.Output())
+	slices.SortFunc(want, bytes.Compare)
+	slices.SortFunc(m.out, bytes.Compare)
+	if !slices.EqualFunc(want, m.out, bytes.Equal) {
+		return fmt.Errorf("one shard sends %d frames, several send %d:\n%x\n%x", len(want), len(m.out), want, m.out)
+	}
+	if a, b := fmt.Sprint(w.dir.Services()), fmt.Sprint(m.dir.Services()); a != b {
+		return fmt.Errorf("services of one shard and of several:\n%v\n%v", a, b)
+	}
+	if a, b := sortedConns(w.dir), sortedConns(m.dir); a != b {
+		return fmt.Errorf("connections of one shard and of several:\n%v\n%v", a, b)
+	}
+	if a, b := fmt.Sprint(w.dir.Counters()), fmt.Sprint(m.dir.Counters()); a != b {
+		return fmt.Errorf("verdicts of one shard and of several:\n%v\n%v", a, b)
+	}
+	return nil
+}
+
+func sortedConns(d *dataplane.Director) string {
+	var all []string
+	for c := range d.Connections {
+		all = append(all, fmt.Sprint(c))
+	}
+	slices.Sort(all)
+	return fmt.Sprint(all)
+}
+
+// TestShardsAgree gives the same traffic to a director with one shard and to one
+// with several, where every frame comes to a shard at random: picks, translations,
+// listings and verdicts are the same.
+func TestShardsAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		change := func(*dataplane.Config) {}
+		if rapid.Bool().Draw(t, "ftp") {
+			change = func(c *dataplane.Config) { c.FTPPorts = []uint16{80} }
+		}
+		w := traffic{world: newWorld(change)}
+		m := newMirror(w.world, rapid.IntRange(2, 4).Draw(t, "shards"), func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "shard") }, change)
+		w.change(t)
+		same := func(act func(*rapid.T)) func(*rapid.T) {
+			return func(t *rapid.T) {
+				m.any = func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "shard") }
+				w.one = func() {
+					if err := m.compare(w.world); err != nil {
+						t.Fatal(err)
+					}
+				}
+				act(t)
+			}
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"change": same(w.change), "host": same(w.changeHost), "packet": same(w.packet), "flow": same(w.flow),
+			"answer": same(w.answer), "noise": same(w.noise),
+			"time": same(func(t *rapid.T) {
+				w.now += rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 31 * time.Second, 3 * time.Minute}).Draw(t, "pause")
+				w.housekeep()
+				w.send()
+			}),
+		})
+	})
+}
+
+// TestFanoutProgram runs the program that the kernel gets: for whole packets it
+// agrees with the shards, so that none has to be handed over.
+func TestFanoutProgram(t *testing.T) {
+	vips := []uint32{0x0a0a0101, 0x0a0a0102}
+	rapid.Check(t, func(t *rapid.T) {
+		byAddress, shards := rapid.Bool().Draw(t, "by address"), rapid.IntRange(2, 5).Draw(t, "shards")
+		w := newWorld(func(c *dataplane.Config) {
+			c.Shards = shards
+			if byAddress {
+				c.FTPPorts = []uint16{80}
+			}
+		})
+		if err := w.rules("-A -t 10.10.1.1:80\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m\n-A -u 10.10.1.2:53\n-a -u 10.10.1.2:53 -r 10.20.0.12 -m"); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.dir.SteersByAddress(); got != byAddress {
+			t.Fatalf("SteersByAddress = %v", got)
+		}
+		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 10, 3, rapid.Byte().Draw(t, "client")}), rapid.Uint16().Draw(t, "port"))
+		p := packettest.Packet{Proto: rapid.SampledFrom([]uint8{6, 17}).Draw(t, "proto"), Src: client, Dst: netip.MustParseAddrPort("10.10.1.1:80"), Flags: "S"}
+		side := dataplane.VIPSide
+		if rapid.Bool().Draw(t, "reply") {
+			p.Src, p.Dst, side = netip.MustParseAddrPort("10.20.0.11:80"), client, dataplane.DIPSide
+		}
+		if rapid.IntRange(0, 3).Draw(t, "options") == 0 {
+			p.IPOptions = []byte{1, 1, 1, 0}
+		}
+		link := uint8(side - dataplane.VIPSide)
+		if rapid.Bool().Draw(t, "one arm") {
+			side = dataplane.VIPSide | dataplane.DIPSide
+		}
+		b := w.from(link, p).Frame()
+		i := runFanout(t, dataplane.FanoutProgram(dataplane.Steering{Side: side, ByAddress: byAddress, VIPs: vips}), b, shards)
+		w.dir.NewDriver(i, func([]dataplane.Frame, []dataplane.Resolve) {}).Batch([]dataplane.Frame{frame(link, b)}, w.now)
+		if n := w.dir.HandedOver(); n != 0 {
+			t.Fatalf("the program gives %x to shard %d, which hands it over", b, i)
+		}
+	})
+}
+
+// TestFanoutProgramForOthers gives the program what has no ports to go by.
+func TestFanoutProgramForOthers(t *testing.T) {
+	program := dataplane.FanoutProgram(dataplane.Steering{Side: dataplane.VIPSide})
+	p := packettest.Packet{Proto: 17, Src: netip.MustParseAddrPort("10.10.3.7:4000"), Dst: netip.MustParseAddrPort("10.10.1.1:53"), Payload: make([]byte, 3000)}
+	var got []int
+	for _, piece := range packettest.Fragments(p.Frame(), 800) {
+		got = append(got, runFanout(t, program, piece, 1<<16))
+	}
+	p.Proto = 1
+	got = append(got, runFanout(t, program, p.Frame(), 1<<16))
+	if len(got) < 4 || slices.ContainsFunc(got, func(i int) bool { return i != got[0] || i == 0 }) {
+		t.Errorf("pieces of a packet and a ping of one client go to %v", got)
+	}
+	if arp := packettest.ARPRequest([6]byte{2}, p.Src.Addr(), p.Dst.Addr()); runFanout(t, program, arp, 4) >= 4 {
+		t.Error("ARP has no shard")
+	}
+}
+
+func runFanout(t fataler, raw []bpf.RawInstruction, frame []byte, shards int) int {
+	t.Helper()
+	program, ok := bpf.Disassemble(raw)
+	if !ok {
+		t.Fatalf("the program cannot be disassembled: %v", program)
+	}
+	vm, err := bpf.NewVM(program)
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	n, err := vm.Run(frame[14:])
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	return int(uint32(n)) % shards
+}
+
+type fataler interface {
+	Helper()
+	Fatalf(string, ...any)
+}
+
+// TestSteeringChanges adds and deletes an FTP service, which changes how clients
+// are steered: connections of before are found where they are.
+func TestSteeringChanges(t *testing.T) {
+	w := newWorld(nil)
+	m := newMirror(w, 4, func(int) int { return 0 }, func(c *dataplane.Config) { c.FTPPorts = []uint16{21} })
+	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m\n-a -t 10.10.1.1:80 -r 10.20.0.12 -m")
+	segment := func(port int, flags string) {
+		t.Helper()
+		p := packettest.Packet{Proto: 6, Flags: flags, DF: true,
+			Src: netip.AddrPortFrom(netip.MustParseAddr("10.10.3.1"), uint16(port)), Dst: netip.MustParseAddrPort("10.10.1.1:80")}
+		w.batch(frame(vipLink, w.from(vipLink, p).Frame()))
+		if err := m.compare(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for port := 4000; port < 4040; port++ {
+		segment(port, "S")
+	}
+	for _, change := range []string{"-A -t 10.10.1.1:21 -s rr", "-D -t 10.10.1.1:21"} {
+		before := m.dir.SteersByAddress()
+		w.mustRules(t, change)
+		if m.dir.SteersByAddress() == before {
+			t.Fatalf("%s does not change the steering", change)
+		}
+		for port := 4000; port < 4040; port++ {
+			segment(port, "A")
+			segment(port+100, "S")
+			segment(port+100, "A")
+		}
+	}
+	if n := len(slices.Collect(func(yield func(ipvs.ConnStatus) bool) { m.dir.Connections(yield) })); n != 80 {
+		t.Errorf("%d connections, 80 were made", n)
+	}
+}
+
+// TestHandedOver sends what the kernel cannot steer: datagrams in pieces, and
+// errors about them from both sides, of clients that are spread over the shards.
+func TestHandedOver(t *testing.T) {
+	w := newWorld(nil)
+	m := newMirror(w, 4, func(int) int { return 0 }, func(*dataplane.Config) {})
+	w.mustRules(t, "-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.12:5353 -m")
+	send := func(link uint8, b []byte) {
+		t.Helper()
+		w.batch(frame(link, b))
+		if err := m.compare(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	complain := func(link uint8, about []byte) {
+		t.Helper()
+		src, dst := netip.AddrFrom4([4]byte(about[30:34])), netip.AddrFrom4([4]byte(about[26:30]))
+		p := packettest.Packet{Proto: 1, Type: 3, Payload: slices.Clone(about[14:42]), Src: netip.AddrPortFrom(src, 0), Dst: netip.AddrPortFrom(dst, 0)}
+		send(link, w.from(link, p).Frame())
+	}
+	client, vip := netip.MustParseAddr("10.10.3.1"), netip.MustParseAddrPort("10.10.1.1:53")
+	for port := uint16(4000); port < 4020; port++ {
+		p := w.from(vipLink, packettest.Packet{Proto: 17, ID: port, Payload: make([]byte, 3000), Src: netip.AddrPortFrom(client, port), Dst: vip})
+		for _, piece := range packettest.Fragments(p.Frame(), 800) {
+			send(vipLink, piece)
+		}
+		out := w.shard.Output()
+		if len(out) != 4 {
+			t.Fatalf("a datagram in 4 pieces goes on in %d", len(out))
+		}
+		forwarded := slices.Clone(out[0].Data)
+		complain(dipLink, forwarded)
+		rip := netip.AddrPortFrom(netip.AddrFrom4([4]byte(forwarded[30:34])), 5353)
+		send(dipLink, w.from(dipLink, packettest.Packet{Proto: 17, Src: rip, Dst: p.Src}).Frame())
+		complain(vipLink, slices.Clone(w.shard.Output()[0].Data))
+	}
+	if m.dir.HandedOver() == 0 {
+		t.Error("nothing was handed over")
+	}
+}
+
+// TestHandingOverDoesNotAllocate is about a frame that comes to the wrong shard.
+func TestHandingOverDoesNotAllocate(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	w := newWorld(func(c *dataplane.Config) { c.Shards = 2 })
+	w.mustRules(t, "-A -t 10.10.1.1:80\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m")
+	sent := 0
+	emit := func(out []dataplane.Frame, _ []dataplane.Resolve) { sent += len(out) }
+	drivers := []*dataplane.Driver{w.dir.NewDriver(0, emit), w.dir.NewDriver(1, emit)}
+	p := packettest.Packet{Proto: 6, Flags: "S", Src: netip.MustParseAddrPort("10.10.3.1:4000"), Dst: netip.MustParseAddrPort("10.10.1.1:80")}
+	fresh := w.from(vipLink, p).Frame()
+	fs := []dataplane.Frame{frame(vipLink, slices.Clone(fresh))}
+	run := func() {
+		for _, d := range drivers { // one of them is the wrong one
+			copy(fs[0].Data, fresh)
+			d.Batch(fs, w.now)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(100, run); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if sent != 204 || w.dir.HandedOver() != 102 {
+		t.Errorf("%d frames sent, %d handed over, want 204 and 102", sent, w.dir.HandedOver())
+	}
+}
