@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
@@ -130,14 +131,27 @@ func (l *wireLab) neighbour(i int, ip string, mac net.HardwareAddr) {
 	}))
 }
 
+// testSlots is the size of the ring of the Ports that labs open.
+var testSlots int
+
 // open opens a Port on host i's near link.
 func (l *wireLab) open(i int, cfg AFPacketConfig) *AFPacket {
 	l.tb.Helper()
-	cfg.Interface = l.hosts[i].near.Attrs().Name
+	cfg.Interface, cfg.Slots = l.hosts[i].near.Attrs().Name, cmp.Or(cfg.Slots, testSlots)
 	p, err := OpenAFPacket(cfg)
 	l.must(err)
 	l.tb.Cleanup(func() { p.Close() })
 	return p
+}
+
+// fault returns the first error that Recv has, of those that come without frames
+// in front.
+func (l *wireLab) fault(p *AFPacket, fs []Frame) error {
+	for {
+		if n, err := p.Recv(fs); n == 0 || err != nil {
+			return err
+		}
+	}
 }
 
 // udp returns a socket on host i, connected to port 9 of ip.

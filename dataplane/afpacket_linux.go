@@ -25,7 +25,7 @@ var (
 // AFPacket is the [Port] of a real interface: a packet(7) socket that captures
 // and one that sends, both moving frames in batches.
 //
-//	wire ─► ETH_P_ALL tap ─► filter ─► rx socket ─► recvmmsg ─► Frame (borrowed)
+//	wire ─► ETH_P_ALL tap ─► filter ─► rx socket ─► ring, recvmmsg ─► Frame (borrowed)
 //	wire ◄─ qdisc ◄─────────────────── tx socket ◄─ sendmmsg ◄─ Frame (read in place)
 //
 // Captured frames go on to the host's own stack too; keeping that quiet is the
@@ -55,6 +55,7 @@ type AFPacket struct {
 	closed bool
 	rx, tx int
 	fanout *Fanout // nil: alone
+	ring   *ring   // nil: frames come by the queue alone
 	in     recvBatch
 	out    sendBatch
 	stats  PortStats
@@ -139,8 +140,9 @@ func (p *AFPacket) collect() {
 }
 
 // Close closes both sockets; Recv and Send then return [net.ErrClosed] and Stats
-// the last counters. Frames still borrowed stay readable: the garbage collector
-// takes their memory. Closing twice is harmless. Any goroutine may call it.
+// the last counters. Frames still borrowed from a ring are gone with it: to touch
+// them is a fault. Closing twice is harmless. Any goroutine may call it that knows
+// that the owner has no frames.
 func (p *AFPacket) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -149,5 +151,9 @@ func (p *AFPacket) Close() error {
 	}
 	p.collect()
 	p.closed = true
-	return errors.Join(unix.Close(p.rx), unix.Close(p.tx))
+	err := errors.Join(unix.Close(p.rx), unix.Close(p.tx))
+	if p.ring != nil {
+		err = errors.Join(err, p.ring.close())
+	}
+	return err
 }

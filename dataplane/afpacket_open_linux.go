@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,12 @@ type AFPacketConfig struct {
 	// and SO_SNDBUF count them (socket(7)); 0 means the defaults. Receiving
 	// needs room for what arrives while natlb is off the CPU.
 	RecvBuffer, SendBuffer int
+
+	// Slots is the size of the receive ring, in frames of up to 2 KiB (longer
+	// ones take room of RecvBuffer). 0 means no ring: every frame takes room of
+	// RecvBuffer and a share of a system call. Where the kernel refuses a ring
+	// there is none.
+	Slots int
 
 	// Batch is the most frames that one system call moves, 1 to 1024; 0 means
 	// DefaultBatch. Each takes 66 KiB of address space, resident once used.
@@ -64,8 +71,8 @@ func (c AFPacketConfig) withDefaults() (AFPacketConfig, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.RecvBuffer < 0 || c.SendBuffer < 0 {
-		return c, fmt.Errorf("socket buffers of %d and %d bytes: sizes are positive", c.RecvBuffer, c.SendBuffer)
+	if c.RecvBuffer < 0 || c.SendBuffer < 0 || c.Slots < 0 {
+		return c, fmt.Errorf("socket buffers of %d and %d bytes, ring of %d slots: sizes are positive", c.RecvBuffer, c.SendBuffer, c.Slots)
 	}
 	if c.Batch < 1 || c.Batch > maxBatch {
 		return c, fmt.Errorf("batch of %d frames: 1 to %d are possible", c.Batch, maxBatch)
@@ -86,12 +93,11 @@ func OpenAFPacket(cfg AFPacketConfig) (*AFPacket, error) {
 	if err != nil {
 		return nil, err
 	}
-	rx, err := openPacketSocket(ifi, unix.ETH_P_ALL)
+	rx, err := openPacketSocket(ifi)
 	if err != nil {
 		return nil, err
 	}
-	// Protocol 0 receives nothing.
-	tx, err := openPacketSocket(ifi, 0)
+	tx, err := openPacketSocket(ifi)
 	if err != nil {
 		unix.Close(rx)
 		return nil, err
@@ -131,6 +137,18 @@ func (p *AFPacket) setUp(cfg AFPacketConfig) error {
 		}
 	}
 	p.sizeBuffers(cfg)
+	if cfg.Slots > 0 {
+		if p.ring, err = openRing(p.rx, cfg.Slots); err != nil {
+			cfg.Log.Warn("no receive ring, frames are received by the queue", "link", p.name, "err", err)
+		} else {
+			cfg.Log.Info("receive ring", "link", p.name, "slots", p.ring.slots, "bytes", len(p.ring.mem))
+		}
+	}
+	// While it makes a ring the kernel has the socket off its link, and forgets to
+	// put it back when that comes up meanwhile: so it is bound only now.
+	if err := unix.Bind(p.rx, &unix.SockaddrLinklayer{Protocol: bigEndian(unix.ETH_P_ALL), Ifindex: p.index}); err != nil {
+		return fmt.Errorf("%s: bind: %w", p.name, err)
+	}
 	if cfg.Fanout != nil {
 		if err := p.join(cfg.Fanout); err != nil {
 			return err
@@ -166,10 +184,18 @@ func findInterface(cfg AFPacketConfig) (*net.Interface, error) {
 	return nil, fmt.Errorf("no interface %s here; there are: %s", what, strings.Join(names, ", "))
 }
 
-// openPacketSocket opens and binds a packet socket whose filter lets nothing in,
-// and returns its descriptor, outside the Go runtime's poller; see [AFPacket].
-func openPacketSocket(ifi *net.Interface, protocol int) (int, error) {
-	conn, err := packet.Listen(ifi, packet.Raw, protocol, &packet.Config{Filter: filterNothing()})
+// bigEndian returns n as the kernel wants it where it says __be16.
+func bigEndian(n uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], n)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+// openPacketSocket opens a packet socket, bound to protocol 0, which receives
+// nothing, and whose filter lets nothing in. It returns its descriptor, outside
+// the Go runtime's poller; see [AFPacket].
+func openPacketSocket(ifi *net.Interface) (int, error) {
+	conn, err := packet.Listen(ifi, packet.Raw, 0, &packet.Config{Filter: filterNothing()})
 	if errors.Is(err, unix.EPERM) {
 		return -1, fmt.Errorf("packet socket on %s needs CAP_NET_RAW: run as root, or: setcap cap_net_raw,cap_net_admin+ep natlb (%w)", ifi.Name, unix.EPERM)
 	}

@@ -101,6 +101,9 @@ func (p *AFPacket) Recv(fs []Frame) (int, error) {
 	if want == 0 {
 		return 0, nil
 	}
+	if p.ring != nil {
+		return p.recvRing(fs[:want])
+	}
 	p.in.rearm()
 	// With MSG_TRUNC a message's length is the frame's, not what fitted.
 	n, errno := recvmmsg(p.rx, p.in.msgs[:want], unix.MSG_TRUNC)

@@ -28,6 +28,7 @@ type Config struct {
 	NoRoute  bool     // do not act as the real servers' gateway
 	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
+	Ring     int    // frames that a receive ring holds, 0: no ring
 	MaxConns int    // cap on connections, 0: the default
 	Shards   int    // threads that share the clients among them, 0: the default
 	Version  string // of natlb
@@ -43,6 +44,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("no interface towards the real servers: give --dip-if IF (the same as --vip-if for one arm)")
 	case c.Shards < 0 || c.Shards > maxShards:
 		return fmt.Errorf("--shards takes a number from 1 to %d, not %d", maxShards, c.Shards)
+	case c.Ring < 0 || c.Ring > maxRing:
+		return fmt.Errorf("--ring takes a number of frames from 0 to %d, not %d", maxRing, c.Ring)
 	case c.MaxConns < 0:
 		return fmt.Errorf("--max-conns takes a number of connections, not %d", c.MaxConns)
 	case len(c.FTPPorts) > maxFTPPorts:
@@ -67,6 +70,13 @@ func (c *Config) shards() int {
 	}
 	return min(max(runtime.NumCPU()/2, 1), maxShards)
 }
+
+// Sizes of receive rings, in frames of 2 KiB: at 10 Gbit/s of full frames the
+// default lasts for 10 ms off the processor.
+const (
+	DefaultRing = 8192
+	maxRing     = 1 << 20
+)
 
 // maxFTPPorts is as many as the kernel's module takes (IP_VS_APP_MAX_PORTS).
 const maxFTPPorts = 8

@@ -47,6 +47,21 @@ func (d *daemon) maxConns() int {
 	return min(total*1024/4/entry, conntrack.DefaultMax)
 }
 
+// ringSlots returns the size of the ring of one port: what was asked for, but no
+// more than that all rings together take a sixteenth of the machine's memory.
+func (d *daemon) ringSlots() int {
+	const slot = 2048 // bytes
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return d.cfg.Ring
+	}
+	total, ok := meminfo(b, "MemTotal:")
+	if !ok {
+		return d.cfg.Ring
+	}
+	return min(d.cfg.Ring, total*1024/16/slot/(len(d.links.links)*d.cfg.Shards))
+}
+
 // meminfo returns a field of /proc/meminfo, in KiB.
 func meminfo(b []byte, name string) (int, bool) {
 	_, rest, ok := bytes.Cut(b, []byte(name))
