@@ -33,16 +33,22 @@ type network struct {
 	clock
 	plan     *plan
 	director *dataplane.Director
-	shard    *dataplane.Shard
+	drivers  []*dataplane.Driver // one for each shard
+	frames   int                 // given to them
 	client   *kernel
 	servers  [4]*kernel
 	wires    [2][]captured // everything that has crossed each link, in order
 
-	offload bool // hosts leave checksums to the devices, as veth and virtio have it
-
+	setup
 	mtu     [2]int
 	failed  map[uint32]bool // neighbours that were asked for and did not answer
 	pending map[uint32]bool
+}
+
+// setup is in what ways the same recordings are played.
+type setup struct {
+	offload bool // hosts leave checksums to the devices, as veth and virtio have it
+	shards  int
 }
 
 // captured is a frame as a capture on one of the director's links sees it.
@@ -61,14 +67,16 @@ const (
 	arpTries = 3 * time.Second // three tries of a second each
 )
 
-func newNetwork(p *plan) *network {
-	n := &network{plan: p, mtu: [2]int{1500, 1500}, failed: map[uint32]bool{}, pending: map[uint32]bool{}}
+func newNetwork(p *plan, set setup) *network {
+	n := &network{plan: p, setup: set, mtu: [2]int{1500, 1500}, failed: map[uint32]bool{}, pending: map[uint32]bool{}}
 	n.director = dataplane.NewDirector(dataplane.Config{
 		Links: []dataplane.Link{{Name: "vip0", Side: dataplane.VIPSide}, {Name: "dip0", Side: dataplane.DIPSide}},
-		Seed:  1, Rand: rand.New(rand.NewPCG(3, 4)),
+		Seed:  1, Rand: rand.New(rand.NewPCG(3, 4)), Shards: set.shards,
 		Clock: func() time.Duration { return n.now },
 	})
-	n.shard = n.director.Shard(0)
+	for i := range set.shards {
+		n.drivers = append(n.drivers, n.director.NewDriver(i, n.emit))
+	}
 	n.director.SetHost(n.picture())
 	n.client = newKernel(n, "cl", vipLink, clMAC, p.clients.Contains)
 	for i := range n.servers {
@@ -119,17 +127,28 @@ func finished(ip []byte) bool {
 	return !zero && checksum(p, pseudo(h.src, h.dst, h.proto, len(p))) == 0
 }
 
-// batch lets the director work on one frame, or on none.
+// batch lets the director work on one frame, or on none. A frame comes to the
+// next shard in turn, whosever it is; only the pieces of a packet stay together, as
+// the kernel keeps them.
 func (n *network) batch(f *dataplane.Frame) {
-	n.shard.Begin(n.now)
-	if f != nil {
-		n.shard.Process(f, n.now)
+	for _, d := range n.drivers {
+		d.Batch(nil, n.now)
 	}
-	n.shard.End()
-	for _, out := range n.shard.Output() {
-		n.deliver(out.Link, slices.Clone(out.Data))
+	if f == nil {
+		return
 	}
-	for _, ask := range n.shard.Unresolved() {
+	if n.frames++; binary.BigEndian.Uint16(f.Data[20:])&0x3fff != 0 {
+		n.frames = int(f.Data[29])
+	}
+	n.drivers[n.frames%len(n.drivers)].Batch([]dataplane.Frame{*f}, n.now)
+}
+
+// emit puts on the wires what the director sends.
+func (n *network) emit(out []dataplane.Frame, asks []dataplane.Resolve) {
+	for _, f := range out {
+		n.deliver(f.Link, slices.Clone(f.Data))
+	}
+	for _, ask := range asks {
 		n.resolve(ask.Dst)
 	}
 }

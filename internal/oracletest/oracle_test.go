@@ -16,18 +16,22 @@ var groups = []string{"4a", "4b", "4c", "4d", "4f"}
 
 // TestOracle plays every recorded scenario and compares each step with what a
 // real kernel did.
-func TestOracle(t *testing.T) { oracle(t, false) }
+func TestOracle(t *testing.T) { oracle(t, setup{shards: 1}) }
 
 // TestOracleOffloaded plays them again, and the hosts leave the checksums of
 // their packets to the network devices, as veth and virtio have it.
-func TestOracleOffloaded(t *testing.T) { oracle(t, true) }
+func TestOracleOffloaded(t *testing.T) { oracle(t, setup{shards: 1, offload: true}) }
 
-func oracle(t *testing.T, offload bool) {
+// TestOracleShards plays them with three shards, and each frame comes to the next
+// one in turn.
+func TestOracleShards(t *testing.T) { oracle(t, setup{shards: 3}) }
+
+func oracle(t *testing.T, set setup) {
 	files, err := filepath.Glob(oracleDir + "/records/*/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no recordings in %s: %v", oracleDir, err)
 	}
-	j := &judge{skips: readSkips(t), offload: offload, used: map[use]bool{}}
+	j := &judge{skips: readSkips(t), setup: set, used: map[use]bool{}}
 	t.Run("scenario", func(t *testing.T) {
 		for _, file := range files {
 			name := strings.TrimSuffix(filepath.Base(file), ".json")
@@ -48,8 +52,8 @@ func oracle(t *testing.T, offload bool) {
 
 // judge knows which differences are expected, and sees which of them are there.
 type judge struct {
-	skips   []skip
-	offload bool
+	skips []skip
+	setup
 
 	mu             sync.Mutex
 	played         []string
@@ -64,7 +68,7 @@ type use struct {
 }
 
 func (j *judge) scenario(t *testing.T, rec *record) {
-	results, err := play(rec, j.offload)
+	results, err := play(rec, j.setup)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func TestGoldens(t *testing.T) {
 	for name, later := range goldens {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlayer(readRecord(t, name))
+			p := newPlayer(readRecord(t, name), setup{shards: 1})
 			if ok := configure(t, p, name); later != "" {
 				if ok {
 					t.Fatalf("the director takes the rules by now; this is stale: %s", later)
@@ -155,10 +155,11 @@ func replay(n *network, in []input) (out [2][][]byte) {
 	start := n.now
 	for _, f := range in {
 		now := start + f.at.Sub(in[0].at)
-		n.shard.Begin(now)
-		n.shard.Process(&dataplane.Frame{Data: f.data, WireLen: uint32(len(f.data)), Link: f.link}, now)
-		n.shard.End()
-		for _, o := range n.shard.Output() {
+		shard := n.director.Shard(0)
+		shard.Begin(now)
+		shard.Process(&dataplane.Frame{Data: f.data, WireLen: uint32(len(f.data)), Link: f.link}, now)
+		shard.End()
+		for _, o := range shard.Output() {
 			out[o.Link] = append(out[o.Link], slices.Clone(o.Data))
 		}
 	}

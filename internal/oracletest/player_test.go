@@ -22,8 +22,8 @@ type held struct {
 	conn       *conn
 }
 
-func newPlayer(rec *record) *player {
-	p := &player{net: newNetwork(plans[rec.Plan]), sport: 20000, caps: map[string]*capture{}}
+func newPlayer(rec *record, set setup) *player {
+	p := &player{net: newNetwork(plans[rec.Plan], set), sport: 20000, caps: map[string]*capture{}}
 	if rec.Sport > 0 {
 		p.sport = uint16(rec.Sport)
 	}
@@ -45,9 +45,8 @@ var operations = map[string]func(*player, step) result{
 func nothing(*player, step) result { return result{} }
 
 // play plays all steps and returns their results.
-func play(rec *record, offload bool) ([]result, error) {
-	p := newPlayer(rec)
-	p.net.offload = offload
+func play(rec *record, set setup) ([]result, error) {
+	p := newPlayer(rec, set)
 	var out []result
 	for i, s := range rec.Steps {
 		do, ok := operations[s.Step.op()]
