@@ -14,48 +14,72 @@ import (
 // same goroutine must not be.
 const sendPatience = 5 * time.Millisecond
 
-// sendBatch is what sendmmsg reads: message i is vnet header i and the frame's
-// own bytes, gathered by two iovecs (one without vnet headers).
+// sendBatch is what sendmmsg reads: a message is a vnet header and the bytes of a
+// frame, gathered by two iovecs (one without vnet headers), and the payload of
+// those that were merged with it.
 type sendBatch struct {
 	msgs  []mmsghdr
+	parts []int // frames that each message is
 	iovs  []unix.Iovec
+	merge merger
 	vnet  []vnetHeader // empty without PACKET_VNET_HDR
 	lost  error        // the link error reported last, nil when frames go out
 	stuck bool         // a whole sendPatience brought no room: wait no more until one goes out
 }
 
 func newSendBatch(n int, offload bool) sendBatch {
-	b := sendBatch{msgs: make([]mmsghdr, n), iovs: make([]unix.Iovec, 2*n)}
+	b := sendBatch{msgs: make([]mmsghdr, n), parts: make([]int, n), iovs: make([]unix.Iovec, 0, 2*n)}
 	if offload {
-		b.vnet = make([]vnetHeader, n)
-	}
-	for i := range b.msgs {
-		h := &b.msgs[i].hdr
-		if offload {
-			h.Iov = &b.iovs[2*i]
-			h.SetIovlen(2)
-		} else {
-			h.Iov = &b.iovs[2*i+1]
-			h.SetIovlen(1)
-		}
+		b.vnet, b.merge = make([]vnetHeader, n), newMerger(n)
 	}
 	return b
 }
 
-// load points the messages at fs, as many as there is room for, and returns them.
-func (b *sendBatch) load(fs []Frame) []mmsghdr {
-	n := min(len(fs), len(b.msgs))
-	for i := range fs[:n] {
-		f, iov := &fs[i], b.iovs[2*i:2*i+2]
-		if len(b.vnet) != 0 {
-			b.vnet[i].encode(&f.Offload)
-			iov[0].Base = &b.vnet[i][0]
-			iov[0].SetLen(vnetLen)
-		}
-		iov[1].Base = unsafe.SliceData(f.Data)
-		iov[1].SetLen(len(f.Data))
+// load points messages at fs, as many as there is room for, and returns how many
+// frames that are, and the messages.
+func (b *sendBatch) load(fs []Frame) (frames int, msgs []mmsghdr) {
+	fs = fs[:min(len(fs), len(b.msgs))]
+	b.iovs = b.iovs[:0]
+	if len(b.vnet) != 0 {
+		b.merge.plan(fs)
 	}
-	return b.msgs[:n]
+	n := 0
+	for i := range fs {
+		if len(b.vnet) != 0 && !b.merge.frames[i].head {
+			continue
+		}
+		from := len(b.iovs)
+		if len(b.vnet) != 0 {
+			b.vnet[n].encode(&fs[i].Offload)
+			b.gather(b.vnet[n][:])
+		}
+		b.gather(fs[i].Data)
+		b.parts[n] = 1
+		if len(b.vnet) != 0 {
+			b.gatherChain(fs, i)
+			b.parts[n] = int(b.merge.frames[i].parts)
+		}
+		h := &b.msgs[n].hdr
+		h.Iov = &b.iovs[from]
+		h.SetIovlen(len(b.iovs) - from)
+		n++
+	}
+	return len(fs), b.msgs[:n]
+}
+
+// gather adds data to the message that is being made.
+func (b *sendBatch) gather(data []byte) {
+	iov := unix.Iovec{Base: unsafe.SliceData(data)}
+	iov.SetLen(len(data))
+	b.iovs = append(b.iovs, iov)
+}
+
+// gatherChain adds the payload of the frames that go with frame i.
+func (b *sendBatch) gatherChain(fs []Frame, i int) {
+	for k := b.merge.frames[i].next; k >= 0; k = b.merge.frames[k].next {
+		headers, _ := b.merge.frames[k].Len()
+		b.gather(fs[k].Data[headers:])
+	}
 }
 
 // Send implements [Port]. It counts every frame that did not go out in SendFail:
@@ -74,26 +98,30 @@ func (p *AFPacket) Send(fs []Frame) (n int, err error) {
 	var deadline time.Time
 	alive := true
 	for rest := fs; alive && len(rest) > 0; {
-		msgs := p.out.load(rest)
-		rest = rest[len(msgs):]
+		frames, msgs := p.out.load(rest)
+		rest = rest[frames:]
 		var sent int
 		sent, alive, err = p.sendMessages(msgs, &deadline)
 		n += sent
 	}
-	clear(p.out.iovs[:2*min(len(fs), len(p.out.msgs))]) // the caller's memory is not ours to hold
+	clear(p.out.iovs[:cap(p.out.iovs)]) // the caller's memory is not ours to hold
 	p.stats.SendFail += uint64(len(fs) - n)
 	return n, err
 }
 
-// sendMessages sends msgs, leaving out what the kernel refuses, and reports
-// whether it is worth trying more. It sets *deadline when it first has to wait.
+// sendMessages sends msgs, leaving out what the kernel refuses, and reports how
+// many frames went out and whether it is worth trying more. It sets *deadline when
+// it first has to wait.
 func (p *AFPacket) sendMessages(msgs []mmsghdr, deadline *time.Time) (sent int, alive bool, err error) {
+	parts := p.out.parts
 	for len(msgs) > 0 {
 		k, errno := sendmmsg(p.tx, msgs)
 		switch errno {
 		case 0:
-			sent += k
-			msgs = msgs[k:]
+			for _, n := range parts[:k] {
+				sent += n
+			}
+			msgs, parts = msgs[k:], parts[k:]
 			p.out.lost, p.out.stuck = nil, false
 		case unix.EINTR:
 		case unix.EAGAIN:
@@ -105,7 +133,7 @@ func (p *AFPacket) sendMessages(msgs []mmsghdr, deadline *time.Time) (sent int, 
 		case unix.ENXIO, unix.ENODEV:
 			return sent, false, p.reportSend(p.errGone)
 		default:
-			msgs = msgs[1:]
+			msgs, parts = msgs[1:], parts[1:]
 		}
 	}
 	return sent, true, nil

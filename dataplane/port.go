@@ -13,8 +13,8 @@ type Port interface {
 
 	// Send writes fs in order and reports how many went out. A short count
 	// with a nil error means that the kernel dropped the rest (queue full,
-	// link down): they are counted, not retried. Frame bytes may be reused
-	// when it returns.
+	// link down): they are counted, not retried. Frames and their bytes may
+	// have changed when it returns, and may be reused.
 	Send(fs []Frame) (n int, err error)
 
 	// Caps says what the outlet takes.
