@@ -448,7 +448,7 @@ func TestDoctorLimits(t *testing.T) {
 	knownNeighbours(t, c)
 	var open []io.Closer
 	for range 4 {
-		conn, err := c.Clients[0].Dial(within(t, 5*time.Second), "tcp4", c.CIPs[0][0], "192.168.0.178:80")
+		conn, err := c.Clients[0].Dial(within(t, 5*time.Second), "tcp4", netip.AddrPortFrom(c.CIPs[0][0], 0), "192.168.0.178:80")
 		must(t, err)
 		open = append(open, conn)
 	}
@@ -460,7 +460,7 @@ func TestDoctorLimits(t *testing.T) {
 		noError(t, conn.Close())
 	}
 	must(t, d.cmd.Process.Signal(syscall.SIGSTOP))
-	flood, err := c.Clients[0].Dial(t.Context(), "udp4", c.CIPs[0][0], "192.168.0.178:53")
+	flood, err := c.Clients[0].Dial(t.Context(), "udp4", netip.AddrPortFrom(c.CIPs[0][0], 0), "192.168.0.178:53")
 	must(t, err)
 	for range 20000 {
 		_, _ = flood.Write(make([]byte, 100))

@@ -184,7 +184,7 @@ func serveMirror(t *testing.T, n *lab.Namespace, content []byte) (port string) {
 // goroutine may call it.
 func exchange(t *testing.T, n *lab.Namespace, address string, content []byte) {
 	t.Helper()
-	conn, err := n.Dial(within(t, 10*time.Second), "tcp4", netip.Addr{}, address)
+	conn, err := n.Dial(within(t, 10*time.Second), "tcp4", netip.AddrPort{}, address)
 	if err != nil {
 		t.Error(err)
 		return

@@ -111,7 +111,7 @@ func checkRestOfVIP(t *testing.T, c *lab.Course, owns bool) {
 // connectTo connects, and over UDP asks once; it returns what the kernel says.
 func connectTo(t *testing.T, n *lab.Namespace, network, address string) error {
 	t.Helper()
-	conn, err := n.Dial(within(t, 5*time.Second), network, netip.Addr{}, address)
+	conn, err := n.Dial(within(t, 5*time.Second), network, netip.AddrPort{}, address)
 	if err != nil {
 		return err
 	}

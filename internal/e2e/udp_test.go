@@ -126,7 +126,7 @@ func TestUDPSegmentation(t *testing.T) {
 	begin(t)
 	const segment, count = 1000, 20
 	c, _ := udpCourse(t, lab.CourseOptions{Servers: 1})
-	conn, err := c.Clients[0].Dial(within(t, 5*time.Second), "udp4", netip.Addr{}, vipDNS.String())
+	conn, err := c.Clients[0].Dial(within(t, 5*time.Second), "udp4", netip.AddrPort{}, vipDNS.String())
 	must(t, err)
 	defer conn.Close()
 	setOption(t, conn, unix.IPPROTO_UDP, unix.UDP_SEGMENT, segment)

@@ -28,6 +28,17 @@ type Client struct {
 	http *http.Client
 }
 
+// Ports of Echo's sockets. The kernel draws ports at random and soon draws one
+// again, which is the same connection to a director.
+const (
+	firstEchoPort = 20000
+	echoPorts     = 10000
+)
+
+func (n *Namespace) echoPort() uint16 {
+	return uint16(firstEchoPort + n.echoes.Add(1)%echoPorts)
+}
+
 // NewClient is a client in the namespace. from is one of its addresses, or the
 // zero Addr to leave the choice to the kernel.
 func NewClient(n *Namespace, from netip.Addr) *Client {
@@ -42,7 +53,7 @@ func NewClient(n *Namespace, from netip.Addr) *Client {
 
 // dial connects and rests.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := c.ns.Dial(ctx, network, c.from, address)
+	conn, err := c.ns.Dial(ctx, network, netip.AddrPortFrom(c.from, 0), address)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +94,7 @@ const echoPatience = time.Second
 // Echo sends a datagram from a port of its own and returns the answer. What is
 // lost is sent again, each try waiting a second.
 func (c *Client) Echo(ctx context.Context, to netip.AddrPort, payload string, tries int) (string, error) {
-	conn, err := c.ns.Dial(ctx, "udp4", c.from, to.String())
+	conn, err := c.ns.Dial(ctx, "udp4", netip.AddrPortFrom(c.from, c.ns.echoPort()), to.String())
 	if err != nil {
 		return "", err
 	}

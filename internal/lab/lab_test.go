@@ -225,7 +225,7 @@ func TestErrorsSayWhere(t *testing.T) {
 	if err := n.Sysctl("net.ipv4.no_such_setting", "1"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Sysctl of an unknown setting = %v, want os.ErrNotExist", err)
 	}
-	if _, err := n.Dial(t.Context(), "tcp4", netip.Addr{}, "localhost:80"); err == nil {
+	if _, err := n.Dial(t.Context(), "tcp4", netip.AddrPort{}, "localhost:80"); err == nil {
 		t.Error("Dial of a host name succeeded, want an error")
 	}
 	if err := n.Do(func() error { return os.ErrPermission }); !errors.Is(err, os.ErrPermission) {

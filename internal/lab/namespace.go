@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -24,6 +25,7 @@ type Namespace struct {
 	name   string
 	starts chan func()   // run one by one on the keeper, the thread that was born inside
 	closed chan struct{} // ends the keeper
+	echoes atomic.Uint32 // ports that its clients' echoes have used
 
 	mu     sync.RWMutex // guards handle: nobody enters while it is being closed
 	handle *os.File     // refers to the namespace

@@ -30,10 +30,10 @@ func (n *Namespace) ListenPacket(network, address string) (net.PacketConn, error
 }
 
 // Dial connects from inside the namespace; the connection can be used from
-// anywhere. from is the local address, or the zero Addr for the kernel's
-// choice. address must be IP:port in digits: a name would be looked up on
+// anywhere. from is the local end, as far as its address and port are not to be
+// the kernel's choice. address must be IP:port in digits: a name would be looked up on
 // threads outside.
-func (n *Namespace) Dial(ctx context.Context, network string, from netip.Addr, address string) (net.Conn, error) {
+func (n *Namespace) Dial(ctx context.Context, network string, from netip.AddrPort, address string) (net.Conn, error) {
 	if _, err := netip.ParseAddrPort(address); err != nil {
 		return nil, fmt.Errorf("lab: dial from %s: %w", n.name, err)
 	}
@@ -47,13 +47,16 @@ func (n *Namespace) Dial(ctx context.Context, network string, from netip.Addr, a
 }
 
 // localAddr is from as the address type that net wants for the network, nil if
-// from is the zero Addr.
-func localAddr(network string, from netip.Addr) net.Addr {
-	if !from.IsValid() {
+// from is the zero AddrPort.
+func localAddr(network string, from netip.AddrPort) net.Addr {
+	if from == (netip.AddrPort{}) {
 		return nil
 	}
-	if network[0] == 'u' { // udp, udp4, udp6
-		return net.UDPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	if !from.Addr().IsValid() {
+		from = netip.AddrPortFrom(netip.IPv4Unspecified(), from.Port())
 	}
-	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
+	if network[0] == 'u' { // udp, udp4, udp6
+		return net.UDPAddrFromAddrPort(from)
+	}
+	return net.TCPAddrFromAddrPort(from)
 }
