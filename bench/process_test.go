@@ -18,10 +18,10 @@ const (
 	batch   = 64
 )
 
-// director returns a shard with one service of 16 servers behind it.
-func director(b *testing.B) *dataplane.Shard {
+// director returns a director with one service of 16 servers. wake may be nil.
+func director(b *testing.B, wake func()) *dataplane.Director {
 	b.Helper()
-	d := dataplane.NewDirector(dataplane.Config{Seed: 1, Links: []dataplane.Link{
+	d := dataplane.NewDirector(dataplane.Config{Seed: 1, Wake: wake, Links: []dataplane.Link{
 		{Name: "vip", Side: dataplane.VIPSide, Caps: dataplane.Caps{Offload: true}},
 		{Name: "dip", Side: dataplane.DIPSide, Caps: dataplane.Caps{Offload: true}},
 	}})
@@ -42,7 +42,7 @@ func director(b *testing.B) *dataplane.Shard {
 	if err := d.Apply(changes); err != nil {
 		b.Fatal(err)
 	}
-	return d.Shard(0)
+	return d
 }
 
 // template is a frame of which each connection has its own copy but for the
@@ -111,15 +111,60 @@ func BenchmarkProcess(b *testing.B) {
 			}
 			for _, n := range sizes {
 				b.Run(fmt.Sprintf("path=%s/size=%s/conns=%s", path, size, short(n)), func(b *testing.B) {
-					benchmarkProcess(b, path, size, n)
+					benchmarkProcess(b, director(b, nil).Shard(0), path, size, n)
 				})
 			}
 		}
 	}
 }
 
-func benchmarkProcess(b *testing.B, path, size string, n int) {
-	s, keys := director(b), order(n)
+// BenchmarkFollowed is what it costs that somebody follows the events: another
+// goroutine takes them, as the daemon does. A SYN makes two of them, and each end
+// of a connection one.
+func BenchmarkFollowed(b *testing.B) {
+	for _, path := range []string{"established", "new"} {
+		for _, followed := range []bool{false, true} {
+			b.Run(fmt.Sprintf("path=%s/followed=%v", path, followed), func(b *testing.B) {
+				news := make(chan struct{}, 1)
+				d := director(b, func() {
+					select {
+					case news <- struct{}{}:
+					default:
+					}
+				})
+				d.Follow(followed)
+				stop, stopped := make(chan struct{}), make(chan struct{})
+				taken, lost := 0, uint64(0)
+				go func() {
+					defer close(stopped)
+					var events []ipvs.Event
+					for {
+						select {
+						case <-stop:
+							return
+						case <-news:
+						}
+						events = d.TakeEvents(events[:0])
+						taken += len(events)
+						if n := len(events); n > 0 {
+							lost += events[n-1].Lost
+						}
+					}
+				}()
+				benchmarkProcess(b, d.Shard(0), path, "64", 10_000)
+				close(stop)
+				<-stopped
+				if followed {
+					b.ReportMetric(float64(taken)/float64(b.N), "events/op")
+					b.ReportMetric(float64(lost)/float64(b.N), "lost/op")
+				}
+			})
+		}
+	}
+}
+
+func benchmarkProcess(b *testing.B, s *dataplane.Shard, path, size string, n int) {
+	keys := order(n)
 	payload := 6 // 60 bytes, and the 4 of the FCS
 	if size == "super" {
 		payload = 60_000

@@ -113,7 +113,13 @@ func (c *Conn4) StepTCP(dir Direction, flags uint8, secure bool, timeouts *Timeo
 	} else if c.Flags&NoOutput != 0 {
 		table = inputOnly
 	}
-	c.State = nextTCP(secure, table, flags, c.State)
+	if next := nextTCP(secure, table, flags, c.State); next != c.State {
+		c.State = next
+		c.Flags &^= Reset
+		if next == TCPClose && flags&FlagRST != 0 {
+			c.Flags |= Reset
+		}
+	}
 	c.Timeout = timeouts.TCP[c.State]
 
 	active := tcpActive[c.State]
@@ -162,6 +168,7 @@ func nextTCP(secure bool, table int, flags uint8, s State) State {
 // the server's counts change (ip_vs_tcp_conn_listen).
 func (c *Conn4) Listen(timeouts *Timeouts) Move {
 	c.State = TCPListen
+	c.Flags &^= Reset
 	c.Timeout = timeouts.TCP[TCPListen]
 	if c.Flags&Inactive != 0 {
 		return Stay

@@ -7,11 +7,17 @@ import (
 
 	"natlb/dataplane"
 	"natlb/internal/packettest"
+	"natlb/ipvs"
 )
 
 // TestProcessDoesNotAllocate covers every way that a packet commonly takes.
-// Each run is a batch of one frame.
+// Each run is a batch of one frame. Somebody may follow the events, and take them.
 func TestProcessDoesNotAllocate(t *testing.T) {
+	t.Run("nobody follows", func(t *testing.T) { testAllocations(t, false) })
+	t.Run("followed", func(t *testing.T) { testAllocations(t, true) })
+}
+
+func testAllocations(t *testing.T, follow bool) {
 	if raceDetector {
 		t.Skip("the race detector allocates")
 	}
@@ -45,6 +51,8 @@ func TestProcessDoesNotAllocate(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(nil)
 			w.mustRules(t, "-A -t 10.10.1.1:80 -s wlc\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m")
+			w.dir.Follow(follow)
+			events := make([]ipvs.Event, 0, 1000)
 			w.batch(frame(0, tcp(client, 4000, vip, 80, "S", 0).Frame()))
 			w.batch(frame(0, tcp(client, 4000, vip, 80, "A", 0).Frame()))
 			fresh := tt.frame.Data
@@ -64,6 +72,9 @@ func TestProcessDoesNotAllocate(t *testing.T) {
 					t.Fatalf("Process = %v, want %v", got, tt.want)
 				}
 				w.shard.End()
+				if follow {
+					events = w.dir.TakeEvents(events[:0])
+				}
 			}
 			for range 300 {
 				run()

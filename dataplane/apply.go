@@ -15,30 +15,19 @@ import (
 // an *ipvs.ChangeError that wraps one of the sentinels of package ipvs. Packets
 // meet the state before or the state after, nothing in between.
 func (d *Director) Apply(changes []ipvs.Change) error {
-	events, err := d.transact(changes)
-	for _, e := range events {
-		d.notify(e)
-	}
-	return err
-}
-
-// transact carries out a transaction and returns what there is to tell about it
-// once nothing is locked any more.
-func (d *Director) transact(changes []ipvs.Change) (events []Event, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	plan := newPlan(d)
 	for i := range changes {
 		if err := plan.check(&changes[i]); err != nil {
-			return nil, &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
+			return &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
 		}
 	}
 	thaw := d.freeze()
+	now := d.frozenClock()
+	d.tellChanges(changes, now)
 	for i := range changes {
 		d.commit(&changes[i])
-		if e, ok := methodEvent(&changes[i]); ok {
-			events = append(events, e)
-		}
 	}
 	d.settings.adjust(d.defence.available)
 	d.publish()
@@ -46,16 +35,58 @@ func (d *Director) transact(changes []ipvs.Change) (events []Event, err error) {
 		d.startSweep()
 	}
 	thaw()
-	return append(events, Event{Kind: EventConfig}), nil
+	d.breakPersistence(changes)
+	return nil
 }
 
-// methodEvent returns the event of a server that is given a forwarding method
-// which this version cannot do.
-func methodEvent(c *ipvs.Change) (Event, bool) {
-	gives := c.Kind == ipvs.AddDestination || c.Kind == ipvs.EditDestination
-	return Event{
-		Kind: EventMethod, Service: c.Service.Key, Server: c.Destination.Addr, Method: c.Destination.Method,
-	}, gives && c.Destination.Method != ipvs.Masq
+// breakPersistence does the part of a transaction that a large table makes long:
+// packets go on meanwhile.
+func (d *Director) breakPersistence(changes []ipvs.Change) {
+	for i := range changes {
+		c := &changes[i]
+		s := d.byKey[c.Service.Key]
+		if c.Kind != ipvs.BreakPersistence || s == nil {
+			continue
+		}
+		if t := d.destination(s, c.Destination.Addr); t != nil {
+			d.templates.breakFor(t.server.ID)
+		}
+	}
+}
+
+// frozenClock returns the time while the shards stand still, and lets them have
+// it, too.
+func (d *Director) frozenClock() (now time.Duration) {
+	for _, s := range d.shards {
+		now = max(now, s.now)
+	}
+	if d.cfg.Clock != nil {
+		now = max(now, d.cfg.Clock())
+	}
+	for _, s := range d.shards {
+		s.now = now
+	}
+	return now
+}
+
+// tellChanges tells what a transaction is going to do, as far as anybody wants to
+// know, and of servers that are given a forwarding method which this version
+// cannot do.
+func (d *Director) tellChanges(changes []ipvs.Change, now time.Duration) {
+	if d.following {
+		for _, e := range d.newsOf(changes, now) {
+			d.tell(e)
+		}
+	}
+	for i := range changes {
+		c := &changes[i]
+		gives := c.Kind == ipvs.AddDestination || c.Kind == ipvs.EditDestination
+		if gives && c.Destination.Method != ipvs.Masq {
+			d.tell(ipvs.Event{
+				Kind: ipvs.EventMethod, At: now, Service: c.Service.Key, Server: c.Destination.Addr, Method: c.Destination.Method,
+			})
+		}
+	}
 }
 
 // deletes reports whether c deletes servers.
@@ -196,7 +227,9 @@ func (d *Director) editDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
 	t := d.destination(s, cfg.Addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.server.Configure(&cfg)
+	if t.server.Configure(&cfg) && d.following {
+		d.tell(ipvs.Event{Kind: ipvs.EventServerRecovered, At: d.shards[0].now, Service: key, Server: cfg.Addr, Weight: cfg.Weight})
+	}
 	t.cfg = cfg
 	s.sched.Update(s.servers, sched.Edit, t.server)
 }

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"natlb/ipvs"
 	"natlb/rewrite"
 )
 
@@ -44,11 +45,10 @@ func (s *Shard) ownMAC(mac [6]byte) bool {
 
 func (s *Shard) conflict(link uint8, a *rewrite.ARP) {
 	const most = 8 // per batch
-	if len(s.events) < most {
-		s.events = append(s.events, Event{
-			Kind: EventVIPConflict, VIP: fromAddr4(a.SenderIP), MAC: a.SenderMAC,
-			Link: s.dir.cfg.Links[link].Name,
-		})
+	if s.rivals < most {
+		s.rivals++
+		r := s.newRecord(ipvs.EventVIPConflict)
+		r.vip, r.mac, r.link = a.SenderIP, a.SenderMAC, link
 	}
 }
 

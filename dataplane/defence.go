@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"natlb/conntrack"
+	"natlb/ipvs"
 	"natlb/rewrite"
 )
 
@@ -71,10 +72,13 @@ func (d *Director) Defend(availablePages int, now time.Duration) {
 	}
 	for _, s := range d.shards {
 		s.mu.Lock()
+		s.now = max(s.now, now)
 		s.dropEntries(d.cfg.Rand, now)
+		if s.id == 0 {
+			d.templates.dropEntries(s)
+		}
 		s.mu.Unlock()
 	}
-	d.templates.dropEntries(now)
 }
 
 // dropShare is the part of the table that is looked at each second.
@@ -89,7 +93,9 @@ func (s *Shard) dropEntries(rng *rand.Rand, now time.Duration) {
 	}
 	n := (slots + dropShare - 1) / dropShare
 	first := conntrack.Ref(1 + rng.IntN(slots))
+	s.ending = ipvs.Defended
 	s.table.Sweep(first, n, func(c *conntrack.Conn4) bool { return s.dir.defence.ends(c, now) })
+	s.ending = ipvs.NoReason
 }
 
 // ends decides about one connection.
@@ -117,8 +123,8 @@ func (d *defence) ends(c *conntrack.Conn4, now time.Duration) bool {
 }
 
 // dropEntries ends templates under which nothing ever got through.
-func (t *templates) dropEntries(now time.Duration) {
-	t.mu.Lock()
+func (t *templates) dropEntries(s *Shard) {
+	t.hold(s, ipvs.Defended)
 	defer t.mu.Unlock()
 	t.table.Sweep(1, t.table.Slots(), func(c *conntrack.Conn4) bool { return c.State != conntrack.TemplateAssured })
 }

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,14 +33,14 @@ type Link struct {
 // replay is the same everywhere.
 type Config struct {
 	Links    []Link
-	Shards   int         // 0 means 1
-	Seed     uint64      // of the connection table's hash
-	Rand     *rand.Rand  // for schedulers that draw; nil: a fixed seed
-	MaxConns int         // cap on entries of each shard; 0: conntrack.DefaultMax
-	NoRoute  bool        // do not act as the real servers' gateway
-	FTPPorts []uint16    // virtual ports whose TCP connections get the FTP helper; none: no helper
-	ICMP     ICMPLimits  // limits on ICMP answers; the zero value: none
-	Notify   func(Event) // called with nothing locked, also by the loop: must not block; may be nil
+	Shards   int        // 0 means 1
+	Seed     uint64     // of the connection table's hash
+	Rand     *rand.Rand // for schedulers that draw; nil: a fixed seed
+	MaxConns int        // cap on entries of each shard; 0: conntrack.DefaultMax
+	NoRoute  bool       // do not act as the real servers' gateway
+	FTPPorts []uint16   // virtual ports whose TCP connections get the FTP helper; none: no helper
+	ICMP     ICMPLimits // limits on ICMP answers; the zero value: none
+	Wake     func()     // there are events to take: called by any goroutine, must not block or call back; may be nil
 
 	// Clock reads the shards' clock for listings, which may come between
 	// batches; nil: the time of the last batch stands.
@@ -70,6 +71,8 @@ type Director struct {
 	templates templates
 	defence   defence
 	limiter   limiter
+	stream    stream
+	following bool // somebody wants the events of connections and changes
 
 	freeServers  []uint32
 	freeServices []uint32
@@ -151,6 +154,7 @@ func (d *Director) publish() {
 		byAddr:   make(map[endpoint]int, len(d.services)),
 		byMark:   map[uint32]int{},
 		servers:  make([]serverView, len(d.servers)),
+		dests:    slices.Clone(d.servers),
 		nservice: int(d.nservice),
 		host:     d.host,
 		timeouts: conntrack.NewTimeouts(d.timeouts),

@@ -160,7 +160,7 @@ func (s *Shard) expectData(control *conntrack.Conn4, r conntrack.Ref, key *connt
 			insert = s.table.InsertPortless
 		}
 		data = insert(key, now)
-		if data == 0 && s.table.Evict() {
+		if data == 0 && s.evict() {
 			data = insert(key, now)
 		}
 		if data == 0 {
@@ -171,11 +171,21 @@ func (s *Shard) expectData(control *conntrack.Conn4, r conntrack.Ref, key *connt
 		d.Flags |= conntrack.Inactive | conntrack.Flags(ipvs.Masq)
 		d.Control = r
 		control.NControl++
-		srv.BindInactive()
+		overloaded := srv.BindInactive()
+		if s.journal.follow {
+			s.tellConn(ipvs.EventBorn, d, d.State, ipvs.Awaited, false)
+			if overloaded {
+				s.tellServer(ipvs.EventServerOverloaded, d.Dest)
+			}
+		}
 	}
 	d := s.table.At(data)
+	before := d.State
 	if d.Listen(&s.view.timeouts) == conntrack.Deactivated {
 		srv.Deactivate()
+	}
+	if d.State != before && s.journal.follow {
+		s.tellConn(ipvs.EventState, d, before, ipvs.Awaited, false)
 	}
 	s.table.Arm(data, d, now)
 	return Forward

@@ -31,6 +31,8 @@ func TestFTPRandom(t *testing.T) {
 		if err := w.rules("-A -t 10.10.1.1:21 -s rr\n-a -t 10.10.1.1:21 -r 10.20.0.11:21 -m -x 6"); err != nil {
 			t.Fatal(err)
 		}
+		f := newFollower(w)
+		f.servers["TCP 10.10.1.1:21 10.20.0.11:21"] = true
 		says := rapid.SampledFrom([]string{
 			"", "PASV\r\n", "EPSV\r\n", "PORT 10,10,3,5,15,162\r\n", "PORT 10,10,3,5,15,163\r\n", "EPRT |1|10.10.3.6|4002|\r\n", "PORT 10,10,1,1,0,21\r\n",
 			"227 (10,20,0,11,15,160)\r\n", "227 =1,1,1,1,15,161\r\n", "229 (|||4001|)\r\n", "227 (10,10,1,1,0,20)\r\n", "NOOP\r\n",
@@ -43,6 +45,7 @@ func TestFTPRandom(t *testing.T) {
 				if err := w.ledger(); err != nil {
 					t.Fatal(err)
 				}
+				f.check(t, w)
 			},
 			"packet": func(t *rapid.T) {
 				p := packettest.Packet{

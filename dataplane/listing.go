@@ -11,11 +11,28 @@ import (
 
 // Services returns all services with their live numbers, in order of creation,
 // destinations newest first: one consistent snapshot.
-func (d *Director) Services() []ipvs.ServiceStatus {
+func (d *Director) Services() []ipvs.ServiceStatus { return d.Snapshot().Services }
+
+// Snapshot returns the same with the time that it is of, so that rates can be
+// told from two of them.
+func (d *Director) Snapshot() ipvs.Snapshot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	thaw := d.freeze()
 	defer thaw()
+	snap := ipvs.Snapshot{At: d.frozenClock(), Services: d.servicesFrozen()}
+	for _, s := range d.shards {
+		snap.Entries += s.table.Len()
+	}
+	d.templates.mu.Lock()
+	defer d.templates.mu.Unlock()
+	snap.Entries += d.templates.table.Len()
+	return snap
+}
+
+// servicesFrozen lists the services. The shards stand still, and the caller
+// holds d.mu.
+func (d *Director) servicesFrozen() []ipvs.ServiceStatus {
 	sum := d.raw()
 	out := make([]ipvs.ServiceStatus, 0, len(d.services))
 	for _, s := range d.services {
@@ -69,10 +86,10 @@ func (d *Director) list(mu *sync.Mutex, t *conntrack.Table4, s *Shard, yield fun
 	batch := make([]ipvs.ConnStatus, 0, slice)
 	for next := conntrack.Ref(1); next != 0; {
 		batch = batch[:0]
-		now := d.clock(s)
+		now, v := d.clock(s), d.view.Load()
 		mu.Lock()
 		next = t.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
-			batch = append(batch, connStatus(c, now))
+			batch = append(batch, connStatus(v, c, now))
 			return true
 		})
 		mu.Unlock()
@@ -95,8 +112,12 @@ func (d *Director) clock(s *Shard) time.Duration {
 	return s.now
 }
 
-func connStatus(c *conntrack.Conn4, now time.Duration) ipvs.ConnStatus {
+func connStatus(v *view, c *conntrack.Conn4, now time.Duration) ipvs.ConnStatus {
 	template := c.Is(conntrack.Template)
+	var service ipvs.ServiceKey
+	if t := v.destinationOf(c.Dest); t != nil {
+		service = t.key.service
+	}
 	return ipvs.ConnStatus{
 		Proto:    ipvs.Protocol(c.Proto),
 		State:    conntrack.StateName(c.Proto, c.State, template),
@@ -104,6 +125,8 @@ func connStatus(c *conntrack.Conn4, now time.Duration) ipvs.ConnStatus {
 		Client:   netip.AddrPortFrom(fromAddr4(c.CIP), c.CPort),
 		Virtual:  netip.AddrPortFrom(fromAddr4(c.VIP), c.VPort),
 		Dest:     netip.AddrPortFrom(fromAddr4(c.RIP), c.RPort),
+		Service:  service,
+		InPkts:   c.InPkts,
 		Mark:     c.Mark,
 		Template: template,
 	}

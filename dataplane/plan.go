@@ -80,6 +80,13 @@ func (p *plan) check(c *ipvs.Change) error {
 		p.flushed = true
 		clear(p.services)
 		clear(p.servers)
+	case ipvs.BreakPersistence:
+		if !p.hasService(key) {
+			return ipvs.ErrNoSuchService
+		}
+		if !p.hasServer(server) {
+			return ipvs.ErrNoSuchDestination
+		}
 	case ipvs.ZeroStats:
 		if key != (ipvs.ServiceKey{}) && !p.hasService(key) {
 			return ipvs.ErrNoSuchService

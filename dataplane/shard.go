@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"natlb/conntrack"
+	"natlb/ipvs"
 	"natlb/rewrite"
 	"natlb/sched"
 )
@@ -35,9 +36,10 @@ type Shard struct {
 	frags    fragments
 	waiting  neighbours
 	sweep    conntrack.Ref // next entry to look at for servers that are gone, 0: no sweep
-	sweeping bool          // an entry that ends now ends because of a sweep
+	ending   ipvs.Reason   // why an entry that ends now does; 0: its time is up
 	announce []uint32      // VIPs to announce by ARP in the next batch
-	events   []Event
+	journal  journal
+	rivals   int // claims to a VIP that this batch has written down
 
 	out     outbox
 	pkt     rewrite.Packet
@@ -60,6 +62,7 @@ func newShard(d *Director, id int) *Shard {
 		Seed: d.cfg.Seed, Max: d.cfg.MaxConns, Died: s.died,
 	})
 	s.frags.init()
+	s.journal.records = make([]record, 0, journalQuiet)
 	return s
 }
 
@@ -74,7 +77,7 @@ func (s *Shard) Begin(now time.Duration) time.Duration {
 // open is Begin for who has the lock already.
 func (s *Shard) open(now time.Duration) time.Duration {
 	now = max(now, s.now)
-	s.now = now
+	s.now, s.rivals = now, 0
 	s.out.reset()
 	s.resolve = s.resolve[:0]
 	if v := s.dir.view.Load(); v != s.view {
@@ -85,7 +88,7 @@ func (s *Shard) open(now time.Duration) time.Duration {
 	s.table.Expire(now, expireBudget)
 	s.sweepGone()
 	if s.id == 0 {
-		s.dir.templates.expire(now)
+		s.dir.templates.expire(s, now)
 	}
 	s.frags.expire(s, now)
 	s.retryWaiting(now)
@@ -95,11 +98,10 @@ func (s *Shard) open(now time.Duration) time.Duration {
 
 // End closes the batch that Begin has started.
 func (s *Shard) End() {
-	events := s.events
-	s.events = nil
+	news := len(s.journal.records) > 0
 	s.mu.Unlock()
-	for _, e := range events {
-		s.dir.notify(e)
+	if news {
+		s.dir.wake()
 	}
 }
 

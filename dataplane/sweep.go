@@ -1,6 +1,9 @@
 package dataplane
 
-import "natlb/conntrack"
+import (
+	"natlb/conntrack"
+	"natlb/ipvs"
+)
 
 // sweepBudget bounds the entries that one batch looks at in a sweep.
 const sweepBudget = 4096
@@ -20,9 +23,9 @@ func (s *Shard) sweepGone() {
 	if s.sweep == 0 {
 		return
 	}
-	s.sweeping = true
+	s.ending = ipvs.ServerGone
 	s.sweep = s.table.Sweep(s.sweep, sweepBudget, func(c *conntrack.Conn4) bool {
 		return !s.view.servers[c.Dest].Available()
 	})
-	s.sweeping = false
+	s.ending = ipvs.NoReason
 }

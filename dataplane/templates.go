@@ -17,6 +17,9 @@ type templates struct {
 	d     *Director
 	mu    sync.Mutex
 	table *conntrack.Table4
+
+	by     *Shard      // who holds the lock: it writes down what happens
+	ending ipvs.Reason // why a template that ends now does
 }
 
 // invalidPort is what the ports of a template become that no longer may be
@@ -27,21 +30,40 @@ func (t *templates) init(d *Director) {
 	t.d = d
 	t.table = conntrack.NewTable4(conntrack.Config{
 		Seed: d.cfg.Seed, Max: d.cfg.MaxConns,
-		Died: func(c *conntrack.Conn4) { d.view.Load().servers[c.Dest].UnbindTemplate() },
+		Died: t.died,
 	})
 }
 
-// expire ends templates that are due.
-func (t *templates) expire(now time.Duration) {
+// hold locks the templates for a shard, which is held itself; why is for the
+// templates that end meanwhile.
+func (t *templates) hold(s *Shard, why ipvs.Reason) {
 	t.mu.Lock()
+	t.by, t.ending = s, why
+}
+
+// died is the table's callback.
+func (t *templates) died(c *conntrack.Conn4) {
+	recovered := t.d.view.Load().servers[c.Dest].UnbindTemplate()
+	if !t.by.journal.follow {
+		return
+	}
+	t.by.tellConn(ipvs.EventDied, c, c.State, t.ending, false)
+	if recovered {
+		t.by.tellServer(ipvs.EventServerRecovered, c.Dest)
+	}
+}
+
+// expire ends templates that are due.
+func (t *templates) expire(s *Shard, now time.Duration) {
+	t.hold(s, ipvs.Expired)
 	defer t.mu.Unlock()
 	t.table.Expire(now, expireBudget)
 }
 
 // release says that a connection under r has died. With drop a template without
 // connections goes at once.
-func (t *templates) release(r conntrack.Ref, drop bool) {
-	t.mu.Lock()
+func (t *templates) release(s *Shard, r conntrack.Ref, drop bool) {
+	t.hold(s, ipvs.ServerGone)
 	defer t.mu.Unlock()
 	c := t.table.At(r)
 	if c.NControl--; c.NControl == 0 && drop {
@@ -50,10 +72,37 @@ func (t *templates) release(r conntrack.Ref, drop bool) {
 }
 
 // assure says that a connection under r got through.
-func (t *templates) assure(r conntrack.Ref) {
-	t.mu.Lock()
+func (t *templates) assure(s *Shard, r conntrack.Ref) {
+	t.hold(s, ipvs.NoReason)
 	defer t.mu.Unlock()
-	t.table.At(r).State = conntrack.TemplateAssured
+	c := t.table.At(r)
+	before := c.State
+	c.State = conntrack.TemplateAssured
+	if s.journal.follow && before != c.State {
+		s.tellConn(ipvs.EventState, c, before, ipvs.Answered, false)
+	}
+}
+
+// breakFor takes the templates of a server away, so that their clients are
+// scheduled anew. One whose connections live is left to its timer, and brings no
+// more of them. Shards are held only for a slice of the table at a time.
+func (t *templates) breakFor(id uint32) {
+	const slice = 4096
+	s := t.d.shards[0]
+	of := func(c *conntrack.Conn4) bool { return c.Dest == id }
+	for next := conntrack.Ref(1); next != 0; {
+		s.mu.Lock()
+		t.hold(s, ipvs.Broken)
+		t.table.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
+			if of(c) {
+				c.VPort, c.RPort = invalidPort, invalidPort
+			}
+			return true
+		})
+		next = t.table.Sweep(next, slice, of)
+		t.mu.Unlock()
+		s.mu.Unlock()
+	}
 }
 
 // adopt finds the template of a packet to a persistent service, or makes one
@@ -62,7 +111,7 @@ func (t *templates) assure(r conntrack.Ref) {
 // there is none to be had, and 0 with a server when there is no room.
 func (t *templates) adopt(s *Shard, p *rewrite.Packet, svc *serviceView, now time.Duration) (conntrack.Ref, *ipvs.RealServer) {
 	key := templateKey(p, svc)
-	t.mu.Lock()
+	t.hold(s, ipvs.NoReason)
 	defer t.mu.Unlock()
 	r := t.table.FindTemplate(&key)
 	if r != 0 && !t.usable(s.view, t.table.At(r)) {
@@ -75,7 +124,7 @@ func (t *templates) adopt(s *Shard, p *rewrite.Packet, svc *serviceView, now tim
 		if server == nil {
 			return 0, nil
 		}
-		if r = t.add(s.view, &key, svc, server, now); r == 0 {
+		if r = t.add(s, &key, svc, server, now); r == 0 {
 			return 0, server
 		}
 	}
@@ -92,12 +141,12 @@ func (t *templates) usable(v *view, c *conntrack.Conn4) bool {
 	return srv.Available() && (v.settings.expireQuiescentTemplate == 0 || srv.Weight() != 0)
 }
 
-func (t *templates) add(v *view, key *conntrack.Key4, svc *serviceView, server *ipvs.RealServer, now time.Duration) conntrack.Ref {
+func (t *templates) add(s *Shard, key *conntrack.Key4, svc *serviceView, server *ipvs.RealServer, now time.Duration) conntrack.Ref {
 	r := t.table.Insert(key, now)
 	if r == 0 {
 		return 0
 	}
-	srv := &v.servers[server.ID]
+	srv := &s.view.servers[server.ID]
 	c := t.table.At(r)
 	c.Flags = conntrack.Template | conntrack.Flags(srv.method)
 	c.Dest, c.RIP, c.Mark = server.ID, srv.addr, svc.key.Mark
@@ -105,7 +154,13 @@ func (t *templates) add(v *view, key *conntrack.Key4, svc *serviceView, server *
 		c.RPort = srv.port
 	}
 	c.Timeout = svc.timeout
-	server.BindTemplate()
+	overloaded := server.BindTemplate()
+	if s.journal.follow {
+		s.tellConn(ipvs.EventBorn, c, c.State, ipvs.NoReason, false)
+		if overloaded {
+			s.tellServer(ipvs.EventServerOverloaded, server.ID)
+		}
+	}
 	return r
 }
 

@@ -85,7 +85,6 @@ func (w *traffic) send(fs ...dataplane.Frame) {
 			w.seen = append(w.seen, slices.Clone(f.Data))
 		}
 	}
-	w.events = nil
 }
 
 // change applies a random transaction. One that is refused must leave

@@ -90,7 +90,7 @@ func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now tim
 	}
 	// In a full table the new connection may have got the old one's place.
 	if old != 0 && old != r && s.table.At(old).NControl == 0 {
-		s.table.Remove(old)
+		s.end(old, outgrown(s.view, s.table.At(old), v))
 	}
 	switch v {
 	case Forward:
@@ -191,12 +191,12 @@ func (s *Shard) schedulePick(p *rewrite.Packet, svc *serviceView, now time.Durat
 func (s *Shard) connect(p *rewrite.Packet, svc *serviceView, n newConn, mark uint32, now time.Duration) (conntrack.Ref, Verdict) {
 	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
 	r := s.table.Insert(&key, now)
-	if r == 0 && s.table.Evict() {
+	if r == 0 && s.evict() {
 		r = s.table.Insert(&key, now)
 	}
 	if r == 0 {
 		if n.template != 0 {
-			s.dir.templates.release(n.template, false)
+			s.dir.templates.release(s, n.template, false)
 		}
 		return 0, DropTableFull
 	}
@@ -216,9 +216,15 @@ func (s *Shard) bind(c *conntrack.Conn4, svc *serviceView, n newConn, mark uint3
 	if s.dir.helps(c) {
 		c.Flags |= conntrack.Helped
 	}
-	n.server.BindInactive()
+	overloaded := n.server.BindInactive()
 	s.counts.servers[n.server.ID].Conns++
 	s.counts.services[svc.id].Conns++
+	if s.journal.follow {
+		s.tellConn(ipvs.EventBorn, c, c.State, ipvs.NoReason, false)
+		if overloaded {
+			s.tellServer(ipvs.EventServerOverloaded, n.server.ID)
+		}
+	}
 }
 
 // onePacket forwards a datagram of a one-packet service by a connection that
@@ -231,22 +237,68 @@ func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newCo
 	}
 	s.bind(c, svc, n, mark)
 	v := s.forwardIn(f, p, c, 0, now)
+	s.ending = ipvs.OnePacketEnd
 	s.died(c)
+	s.ending = ipvs.NoReason
 	return v
+}
+
+// evict makes room in a full table, if it can.
+func (s *Shard) evict() bool {
+	s.ending = ipvs.Evicted
+	defer func() { s.ending = ipvs.NoReason }()
+	return s.table.Evict()
+}
+
+// end ends a connection before its time.
+func (s *Shard) end(r conntrack.Ref, why ipvs.Reason) {
+	s.ending = why
+	s.table.Remove(r)
+	s.ending = ipvs.NoReason
+}
+
+// outgrown says why a connection ends whose client's next packet was scheduled
+// anew, with what came of it.
+func outgrown(v *view, c *conntrack.Conn4, came Verdict) ipvs.Reason {
+	switch {
+	case !v.servers[c.Dest].Available():
+		return ipvs.ServerGone
+	case came != Forward:
+		return ipvs.NoDestination
+	}
+	return ipvs.Reused
 }
 
 // died gives back what an ended connection was counted in. It is the table's
 // callback.
 func (s *Shard) died(c *conntrack.Conn4) {
 	srv := s.dir.view.Load().servers[c.Dest]
+	recovered := false
 	if c.Is(conntrack.Inactive) {
-		srv.UnbindInactive()
+		recovered = srv.UnbindInactive()
 	} else {
-		srv.UnbindActive()
+		recovered = srv.UnbindActive()
+	}
+	if s.journal.follow {
+		s.tellConn(ipvs.EventDied, c, c.State, s.deathOf(c), false)
+		if recovered {
+			s.tellServer(ipvs.EventServerRecovered, c.Dest)
+		}
 	}
 	if c.Template != 0 {
-		s.dir.templates.release(c.Template, s.sweeping)
+		s.dir.templates.release(s, c.Template, s.ending == ipvs.ServerGone)
 	}
+}
+
+// deathOf says why a connection that ends now does.
+func (s *Shard) deathOf(c *conntrack.Conn4) ipvs.Reason {
+	switch {
+	case s.ending != ipvs.NoReason:
+		return s.ending
+	case c.Is(conntrack.Reset):
+		return ipvs.ResetExpired
+	}
+	return ipvs.Expired
 }
 
 // step moves a connection by one packet and re-arms its timer. r is 0 for one
@@ -254,11 +306,15 @@ func (s *Shard) died(c *conntrack.Conn4) {
 func (s *Shard) step(c *conntrack.Conn4, r conntrack.Ref, srv *serverView, dir conntrack.Direction, p *rewrite.Packet, now time.Duration) {
 	through := dir == conntrack.Out
 	if p.Proto == rewrite.ProtoTCP {
+		before := c.State
 		switch c.StepTCP(dir, p.TCPFlags, s.view.settings.secure, &s.view.timeouts) {
 		case conntrack.Activated:
 			srv.Activate()
 		case conntrack.Deactivated:
 			srv.Deactivate()
+		}
+		if c.State != before && s.journal.follow {
+			s.tellConn(ipvs.EventState, c, before, segment(p.TCPFlags), dir == conntrack.Out)
 		}
 		through = c.State == conntrack.TCPEstablished
 	} else {
@@ -266,9 +322,24 @@ func (s *Shard) step(c *conntrack.Conn4, r conntrack.Ref, srv *serverView, dir c
 	}
 	if c.Template != 0 && through && !c.Is(conntrack.Assured) {
 		c.Flags |= conntrack.Assured
-		s.dir.templates.assure(c.Template)
+		s.dir.templates.assure(s, c.Template)
 	}
 	if r != 0 {
 		s.table.Arm(r, c, now)
 	}
+}
+
+// segment classes a TCP segment as the state tables do.
+func segment(flags uint8) ipvs.Reason {
+	switch {
+	case flags&conntrack.FlagRST != 0:
+		return ipvs.GotRST
+	case flags&conntrack.FlagSYN != 0:
+		return ipvs.GotSYN
+	case flags&conntrack.FlagFIN != 0:
+		return ipvs.GotFIN
+	case flags&conntrack.FlagACK != 0:
+		return ipvs.GotACK
+	}
+	return ipvs.GotNone
 }

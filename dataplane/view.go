@@ -68,6 +68,7 @@ type view struct {
 	marks    *marks            // nil without firewall-mark services
 	targets  []classify.Target // what of the traffic marks lead to; empty without such services
 	servers  []serverView      // by server ID; a free ID has no RealServer
+	dests    []*destination    // by server ID, for their keys; nil: a free ID
 	nservice int               // slots of service counters
 	roles    roleTable
 	host     Host

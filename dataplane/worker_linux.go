@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"natlb/ipvs"
 )
 
 // Worker is the live loop of one shard: receive a batch from each port, let the
@@ -203,7 +205,7 @@ func (w *Worker) linkFault(i int, err error) {
 		w.polls[i].Fd = -1 // poll ignores it
 	}
 	d := w.shard.dir
-	d.notify(Event{Kind: EventLink, Link: d.cfg.Links[i].Name, Err: err})
+	d.tell(ipvs.Event{Kind: ipvs.EventLink, At: w.clock(), Link: d.cfg.Links[i].Name, Err: err})
 }
 
 func (w *Worker) takeReplaced() {

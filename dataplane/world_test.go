@@ -32,8 +32,7 @@ type world struct {
 	shard  *dataplane.Shard
 	host   *packettest.Host
 	now    time.Duration
-	frames uint64 // handed to Process
-	events []dataplane.Event
+	frames uint64   // handed to Process
 	ftp    []uint16 // ports with the FTP helper
 	mirror *mirror  // another director that gets the same, or nil
 }
@@ -62,9 +61,8 @@ func newWorld(change func(*dataplane.Config)) *world {
 			{Name: "vip", Side: dataplane.VIPSide, Caps: dataplane.Caps{Offload: true}},
 			{Name: "dip", Side: dataplane.DIPSide, Caps: dataplane.Caps{Offload: true}},
 		},
-		Seed:   7,
-		Notify: func(e dataplane.Event) { w.events = append(w.events, e) },
-		Clock:  func() time.Duration { return w.now },
+		Seed:  7,
+		Clock: func() time.Duration { return w.now },
 	}
 	if change != nil {
 		change(&cfg)
@@ -239,14 +237,13 @@ func (w *world) output() (lines []string) {
 		b := [4]byte{byte(r.Dst >> 24), byte(r.Dst >> 16), byte(r.Dst >> 8), byte(r.Dst)}
 		lines = append(lines, fmt.Sprintf("resolve %s %v", linkNames[r.Link], netip.AddrFrom4(b)))
 	}
-	for _, e := range w.events {
+	for _, e := range w.dir.TakeEvents(nil) {
 		switch e.Kind {
-		case dataplane.EventVIPConflict:
+		case ipvs.EventVIPConflict:
 			lines = append(lines, fmt.Sprintf("event conflict %v %v %s", e.VIP, net.HardwareAddr(e.MAC[:]), e.Link))
-		case dataplane.EventMethod:
+		case ipvs.EventMethod:
 			lines = append(lines, fmt.Sprintf("event method %v %v %v", e.Service, e.Server, e.Method))
 		}
 	}
-	w.events = nil
 	return lines
 }

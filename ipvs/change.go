@@ -19,12 +19,13 @@ const (
 	SetTimeouts
 	SetSysctl
 	ChangeMarks
+	BreakPersistence // take away a server's persistence templates: their clients are scheduled anew
 )
 
 // String returns a short name for logs.
 func (k ChangeKind) String() string {
 	names := [...]string{"", "add-service", "edit-service", "delete-service", "add-server",
-		"edit-server", "delete-server", "flush", "zero", "set", "sysctl", "mark"}
+		"edit-server", "delete-server", "flush", "zero", "set", "sysctl", "mark", "break-persistence"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -49,17 +49,19 @@ func NewRealServer(id uint32, d *Destination) *RealServer {
 
 // Configure gives s the weight and thresholds of d, as an edit does.
 // OVERLOAD is cleared when the new upper threshold is 0 or above the old one,
-// and never set here (semantics 1.2, __ip_vs_update_dest).
-func (s *RealServer) Configure(d *Destination) {
+// and never set here (semantics 1.2, __ip_vs_update_dest); recovered says that it
+// was.
+func (s *RealServer) Configure(d *Destination) (recovered bool) {
 	s.weight.Store(d.Weight)
 	if d.Weight != 0 {
 		s.lastWeight.Store(d.Weight)
 	}
 	if d.UpperThreshold == 0 || d.UpperThreshold > s.upper.Load() {
-		s.clear(Overload)
+		recovered = s.clear(Overload)
 	}
 	s.upper.Store(d.UpperThreshold)
 	s.lower.Store(d.LowerThreshold)
+	return recovered
 }
 
 // Restore gives s the numbers of d as Configure does, makes it available again,
@@ -104,16 +106,17 @@ func (s *RealServer) Eligible() bool { return s.Weight() > 0 && !s.Overloaded() 
 
 // BindInactive and its siblings move one connection between the counts
 // (semantics 3.5). Shards call them when a connection is born, changes between
-// active and inactive, or dies.
-func (s *RealServer) BindInactive() {
+// active and inactive, or dies. Those that may overload the server, or end its
+// overload, report whether they did.
+func (s *RealServer) BindInactive() (overloaded bool) {
 	s.inactive.Add(1)
-	s.raiseOverload()
+	return s.raiseOverload()
 }
 
 // BindTemplate counts a new persistence template.
-func (s *RealServer) BindTemplate() {
+func (s *RealServer) BindTemplate() (overloaded bool) {
 	s.persistent.Add(1)
-	s.raiseOverload()
+	return s.raiseOverload()
 }
 
 // Activate moves a connection from the inactive to the active count.
@@ -129,21 +132,21 @@ func (s *RealServer) Deactivate() {
 }
 
 // UnbindActive gives back an active connection.
-func (s *RealServer) UnbindActive() {
+func (s *RealServer) UnbindActive() (recovered bool) {
 	s.active.Add(-1)
-	s.lowerOverload()
+	return s.lowerOverload()
 }
 
 // UnbindInactive gives back an inactive connection.
-func (s *RealServer) UnbindInactive() {
+func (s *RealServer) UnbindInactive() (recovered bool) {
 	s.inactive.Add(-1)
-	s.lowerOverload()
+	return s.lowerOverload()
 }
 
 // UnbindTemplate gives back a persistence template.
-func (s *RealServer) UnbindTemplate() {
+func (s *RealServer) UnbindTemplate() (recovered bool) {
 	s.persistent.Add(-1)
-	s.lowerOverload()
+	return s.lowerOverload()
 }
 
 // InUse reports whether connections or templates still refer to the server.
@@ -153,30 +156,32 @@ func (s *RealServer) InUse() bool {
 
 func (s *RealServer) conns() int64 { return int64(s.active.Load()) + int64(s.inactive.Load()) }
 
-func (s *RealServer) raiseOverload() {
+func (s *RealServer) raiseOverload() (raised bool) {
 	if u := s.upper.Load(); u != 0 && s.conns() >= int64(u) {
-		s.set(Overload)
+		return s.set(Overload)
 	}
+	return false
 }
 
-func (s *RealServer) lowerOverload() {
+func (s *RealServer) lowerOverload() (lowered bool) {
 	if !s.Overloaded() {
-		return
+		return false
 	}
 	upper, lower := int64(s.upper.Load()), int64(s.lower.Load())
 	switch {
 	case lower != 0:
-		if s.conns() < lower {
-			s.clear(Overload)
+		if s.conns() >= lower {
+			return false
 		}
 	case upper != 0:
-		if 4*s.conns() < 3*upper {
-			s.clear(Overload)
+		if 4*s.conns() >= 3*upper {
+			return false
 		}
-	default:
-		s.clear(Overload)
 	}
+	return s.clear(Overload)
 }
 
-func (s *RealServer) set(f ServerFlags)   { s.flags.Or(uint32(f)) }
-func (s *RealServer) clear(f ServerFlags) { s.flags.And(^uint32(f)) }
+// set and clear report whether they changed something: of several goroutines,
+// one does.
+func (s *RealServer) set(f ServerFlags) bool   { return s.flags.Or(uint32(f))&uint32(f) == 0 }
+func (s *RealServer) clear(f ServerFlags) bool { return s.flags.And(^uint32(f))&uint32(f) != 0 }

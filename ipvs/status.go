@@ -25,6 +25,13 @@ type ServiceStatus struct {
 	Destinations []DestinationStatus
 }
 
+// Snapshot is one consistent look at a director.
+type Snapshot struct {
+	At       time.Duration // on the director's clock
+	Services []ServiceStatus
+	Entries  int // connections and persistence templates in the table
+}
+
 // ConnStatus is one connection entry or persistence template as a listing
 // shows it.
 type ConnStatus struct {
@@ -34,6 +41,8 @@ type ConnStatus struct {
 	Client   netip.AddrPort // port 0 for a template
 	Virtual  netip.AddrPort
 	Dest     netip.AddrPort
+	Service  ServiceKey // that its server is of: the one it was scheduled by
+	InPkts   uint32     // packets of the client, wraps; of a template 0
 	Mark     uint32
 	Template bool
 	Engine   string // persistence engine of a template, or empty

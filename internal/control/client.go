@@ -65,15 +65,40 @@ func (c *Client) Services(ctx context.Context) ([]ipvs.ServiceStatus, error) {
 	if err := c.get(ctx, "/v1/services", &reply); err != nil {
 		return nil, err
 	}
-	services := make([]ipvs.ServiceStatus, len(reply.Services))
-	for i := range reply.Services {
-		s, err := reply.Services[i].status()
+	return statusesOf(reply.Services)
+}
+
+// Snapshot returns the same with the director's clock, the size of the table of
+// connections, and the counters.
+func (c *Client) Snapshot(ctx context.Context) (ipvs.Snapshot, []Counter, error) {
+	var reply snapshotReply
+	if err := c.get(ctx, "/v1/snapshot", &reply); err != nil {
+		return ipvs.Snapshot{}, nil, err
+	}
+	services, err := statusesOf(reply.Services)
+	return ipvs.Snapshot{At: time.Duration(reply.Clock), Entries: reply.Entries, Services: services}, reply.Counters, err
+}
+
+func statusesOf(list []wireServiceStatus) ([]ipvs.ServiceStatus, error) {
+	services := make([]ipvs.ServiceStatus, len(list))
+	for i := range list {
+		s, err := list[i].status()
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
 		}
 		services[i] = s
 	}
 	return services, nil
+}
+
+// Counts counts the connections and templates that the filter chooses, by one of
+// [CountedBy].
+func (c *Client) Counts(ctx context.Context, filter Filter, by string) (Counts, error) {
+	q := filter.query()
+	q.Set("by", by)
+	var reply countsReply
+	err := c.get(ctx, "/v1/connections/counts?"+q.Encode(), &reply)
+	return reply.Counts, err
 }
 
 // Timeouts returns the three settable timeouts.
@@ -152,11 +177,16 @@ func (c *Client) TableSize(ctx context.Context) (int, error) {
 // order, until yield returns false. yield may take its time: what it has not
 // taken yet is kept here, not in the director.
 func (c *Client) Connections(ctx context.Context, yield func(ipvs.ConnStatus) bool) error {
+	return c.Chosen(ctx, Filter{}, yield)
+}
+
+// Chosen is Connections for those that the filter chooses.
+func (c *Client) Chosen(ctx context.Context, filter Filter, yield func(ipvs.ConnStatus) bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watchdog := time.AfterFunc(c.timeout, func() { cancel(ErrSilent) })
 	defer watchdog.Stop()
-	body, err := c.open(ctx, http.MethodGet, "/v1/connections", nil, nil)
+	body, err := c.open(ctx, http.MethodGet, "/v1/connections?"+filter.query().Encode(), nil, nil)
 	if err != nil {
 		return slow(ctx, err)
 	}

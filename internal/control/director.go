@@ -13,6 +13,14 @@ type Director interface {
 	// destinations newest first. The result is the caller's.
 	Services() []ipvs.ServiceStatus
 
+	// Snapshot returns the same with the time on the director's clock that it is
+	// of.
+	Snapshot() ipvs.Snapshot
+
+	// Follow says whether anybody wants the events of connections and of the
+	// configuration, which then come by Server.Publish.
+	Follow(on bool)
+
 	// Connections calls yield for every connection entry and persistence
 	// template in table order, until yield returns false. yield writes to a
 	// client and may block for as long as WriteTimeout: no shard may wait for

@@ -90,3 +90,6 @@ func slow(ctx context.Context, err error) error {
 	}
 	return err
 }
+
+// errTooMany refuses one more reader of the events.
+var errTooMany = fmt.Errorf("%d readers follow the events already", mostReaders)

@@ -26,7 +26,9 @@ type fakeDirector struct {
 	yielded  int
 	list     []ipvs.ConnStatus // yielded first
 	setup    Setup
-	done     chan struct{} // closed when Connections returns
+
+	following bool
+	done      chan struct{} // closed when Connections returns
 }
 
 func (f *fakeDirector) Apply(changes []ipvs.Change) error {
@@ -39,6 +41,22 @@ func (f *fakeDirector) Apply(changes []ipvs.Change) error {
 }
 
 func (f *fakeDirector) Services() []ipvs.ServiceStatus { return f.services }
+
+func (f *fakeDirector) Snapshot() ipvs.Snapshot {
+	return ipvs.Snapshot{At: 1500 * time.Millisecond, Services: f.services, Entries: f.conns}
+}
+
+func (f *fakeDirector) Follow(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.following = on
+}
+
+func (f *fakeDirector) followed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.following
+}
 
 func (f *fakeDirector) Connections(yield func(ipvs.ConnStatus) bool) {
 	if f.done != nil {

@@ -38,6 +38,8 @@ type Server struct {
 	started  time.Time
 	http     http.Server
 
+	feed *feed
+
 	apply       sync.Mutex    // the one writer
 	socketGroup atomic.Uint32 // whose members may change things
 }
@@ -45,6 +47,7 @@ type Server struct {
 // NewServer returns a server for d. natlb is the version that replies carry.
 func NewServer(d Director, natlb string, log *slog.Logger) *Server {
 	s := &Server{director: d, natlb: natlb, log: log, started: time.Now()}
+	s.feed = newFeed(d.Follow)
 	s.socketGroup.Store(uint32(os.Getegid()))
 	s.http = http.Server{
 		Handler:        s.routes(),
@@ -55,6 +58,7 @@ func NewServer(d Director, natlb string, log *slog.Logger) *Server {
 		ConnContext:    withPeer,
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	s.http.RegisterOnShutdown(s.feed.close)
 	return s
 }
 
@@ -85,12 +89,15 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/apply", s.serveApply)
 	mux.HandleFunc("GET /v1/connections", s.serveConnections)
+	mux.HandleFunc("GET /v1/connections/counts", s.serveCounts)
+	mux.HandleFunc("GET /v1/events", s.serveEvents)
 	get := func(path string, reply func() any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			s.reply(w, http.StatusOK, reply())
 		})
 	}
 	get("/v1/services", s.services)
+	get("/v1/snapshot", s.snapshot)
 	get("/v1/timeouts", func() any { return timeoutsReply{s.header(), s.director.Timeouts()} })
 	get("/v1/counters", func() any { return countersReply{s.header(), s.director.Counters()} })
 	get("/v1/sysctls", func() any { return sysctlsReply{s.header(), s.director.Sysctls()} })
@@ -112,6 +119,18 @@ func (s *Server) services() any {
 	reply := servicesReply{s.header(), make([]wireServiceStatus, len(services))}
 	for i := range services {
 		reply.Services[i] = wireStatusOf(&services[i])
+	}
+	return reply
+}
+
+func (s *Server) snapshot() any {
+	snap := s.director.Snapshot()
+	reply := snapshotReply{
+		header: s.header(), Clock: int64(snap.At), Entries: snap.Entries,
+		Services: make([]wireServiceStatus, len(snap.Services)), Counters: s.director.Counters(),
+	}
+	for i := range snap.Services {
+		reply.Services[i] = wireStatusOf(&snap.Services[i])
 	}
 	return reply
 }

@@ -133,6 +133,10 @@ func TestReads(t *testing.T) {
 	if diff := cmp.Diff(d.services, services, byValue); err != nil || diff != "" {
 		t.Errorf("Services: %v (-want +got)\n%s", err, diff)
 	}
+	snap, counters, err := client.Snapshot(ctx)
+	if diff := cmp.Diff(d.Snapshot(), snap, byValue); err != nil || diff != "" || !cmp.Equal(counters, d.Counters()) {
+		t.Errorf("Snapshot: %v, %v (-want +got)\n%s", counters, err, diff)
+	}
 	if got, err := client.Timeouts(ctx); err != nil || got != d.Timeouts() {
 		t.Errorf("Timeouts = %v, %v, want %v", got, err, d.Timeouts())
 	}
@@ -185,7 +189,8 @@ func TestConnections(t *testing.T) {
 func TestReplyHasVersion(t *testing.T) {
 	_, path := start(t, &fakeDirector{}, nil)
 	for _, request := range []string{
-		"GET /v1/services", "GET /v1/connections", "GET /v1/timeouts", "GET /v1/counters", "GET /v1/sysctls", "GET /v1/status", "GET /nothing", "POST /v1/apply",
+		"GET /v1/services", "GET /v1/connections", "GET /v1/timeouts", "GET /v1/counters", "GET /v1/sysctls", "GET /v1/status", "GET /v1/snapshot", "GET /v1/connections/counts?by=state",
+		"GET /v1/connections/counts", "GET /v1/connections?state=x&shoe=1", "GET /v1/events?kind=weather", "GET /nothing", "POST /v1/apply",
 	} {
 		status, body := talk(t, path, request, "")
 		if !strings.HasPrefix(body, `{"version":1,"natlb":"v9.9.9"`) {

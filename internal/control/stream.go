@@ -25,9 +25,14 @@ func (p patientWriter) Write(b []byte) (int, error) {
 }
 
 // serveConnections streams one JSON object per line: the header, the
-// connections, and an end line with their number. Nothing but one buffer is
+// connections that the filter chooses, and an end line with their number. Nothing but one buffer is
 // held, however long the table.
-func (s *Server) serveConnections(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) serveConnections(w http.ResponseWriter, r *http.Request) {
+	filter, err := filterOf(r.URL.Query())
+	if err != nil {
+		s.refuse(w, err)
+		return
+	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	buffer := bufio.NewWriterSize(patientWriter{w, http.NewResponseController(w), s.http.WriteTimeout}, 64<<10)
 	out := json.NewEncoder(buffer)
@@ -36,9 +41,12 @@ func (s *Server) serveConnections(w http.ResponseWriter, _ *http.Request) {
 	}
 	count, gone := 0, false
 	s.director.Connections(func(c ipvs.ConnStatus) bool {
-		gone = out.Encode(wireConnOf(&c)) != nil
+		if !filter.conn(&c) {
+			return true
+		}
+		gone = out.Encode(JSONOfConn(&c)) != nil
 		count++
-		return !gone
+		return !gone && count != filter.Limit
 	})
 	if gone || out.Encode(streamEnd{End: true, Count: count}) != nil {
 		return

@@ -77,7 +77,7 @@ func checkValues(c *ipvs.Change) error {
 			return ipvs.ErrNoSuchDestination // it cannot have been added
 		}
 		return nil
-	case ipvs.DeleteDestination:
+	case ipvs.DeleteDestination, ipvs.BreakPersistence:
 		if err := checkKey(c.Service.Key); err != nil {
 			return err
 		}

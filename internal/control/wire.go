@@ -39,6 +39,19 @@ type servicesReply struct {
 	Services []wireServiceStatus `json:"services"`
 }
 
+type snapshotReply struct {
+	header
+	Clock    int64               `json:"clock_ns"` // the director's clock: rates are told from two readings
+	Entries  int                 `json:"entries"`  // connections and persistence templates
+	Services []wireServiceStatus `json:"services"`
+	Counters []Counter           `json:"counters"`
+}
+
+type countsReply struct {
+	header
+	Counts
+}
+
 type timeoutsReply struct {
 	header
 	ipvs.Timeouts
@@ -68,7 +81,7 @@ type statusReply struct {
 type wireChange struct {
 	Op          string           `json:"op"`
 	Service     *wireService     `json:"service,omitempty"`
-	Destination *wireDestination `json:"destination,omitempty"`
+	Destination *wireDestination `json:"destination,omitempty"` // of break-persistence the address alone
 	Timeouts    *ipvs.Timeouts   `json:"timeouts,omitempty"`
 	Name        string           `json:"name,omitempty"`
 	Value       string           `json:"value,omitempty"`
@@ -116,13 +129,17 @@ type wireDestinationStatus struct {
 	Rates        ipvs.Rates `json:"rates"`
 }
 
-type wireConn struct {
+// ConnJSON is a connection entry or a persistence template, on the socket and
+// wherever natlb prints JSON.
+type ConnJSON struct {
 	Protocol string         `json:"protocol"` // tcp, udp, sctp, any or a number
 	State    string         `json:"state"`
 	Expires  float64        `json:"expires_seconds"`
 	Client   netip.AddrPort `json:"client"`
 	Virtual  netip.AddrPort `json:"virtual"`
 	Dest     netip.AddrPort `json:"dest"`
+	Service  *wireService   `json:"service,omitempty"` // that it was scheduled by: protocol and address, or mark
+	InPkts   uint32         `json:"in_packets"`        // of the client
 	Mark     uint32         `json:"mark,omitempty"`
 	Template bool           `json:"template,omitempty"`
 	Engine   string         `json:"engine,omitempty"`
@@ -137,14 +154,14 @@ type streamEnd struct {
 
 // streamLine is how a reader takes a line of a stream that may be its last.
 type streamLine struct {
-	wireConn
+	ConnJSON
 	streamEnd
 }
 
 func wireChangeOf(c *ipvs.Change) wireChange {
 	w := wireChange{Op: c.Kind.String(), Name: c.Name, Value: c.Value, Words: c.Words}
 	switch c.Kind {
-	case ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination:
+	case ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination, ipvs.BreakPersistence:
 		d := wireDestinationOf(&c.Destination)
 		w.Destination = &d
 		fallthrough
@@ -294,19 +311,29 @@ func (w *wireServiceStatus) status() (ipvs.ServiceStatus, error) {
 	return s, nil
 }
 
-func wireConnOf(c *ipvs.ConnStatus) wireConn {
-	return wireConn{
+// JSONOfConn returns what says in JSON what c says.
+func JSONOfConn(c *ipvs.ConnStatus) ConnJSON {
+	w := ConnJSON{
 		Protocol: protocolWord(c.Proto), State: c.State, Expires: c.Expires.Seconds(),
-		Client: c.Client, Virtual: c.Virtual, Dest: c.Dest,
+		Client: c.Client, Virtual: c.Virtual, Dest: c.Dest, InPkts: c.InPkts,
 		Mark: c.Mark, Template: c.Template, Engine: c.Engine, Data: c.Data,
 	}
+	if c.Service != (ipvs.ServiceKey{}) {
+		s := wireServiceOf(&ipvs.Service{Key: c.Service})
+		w.Service = &s
+	}
+	return w
 }
 
-func (w *wireConn) conn() (ipvs.ConnStatus, error) {
+func (w *ConnJSON) conn() (ipvs.ConnStatus, error) {
 	proto, err := protocolOf(w.Protocol)
+	var service ipvs.Service
+	if w.Service != nil && err == nil {
+		service, err = w.Service.service()
+	}
 	return ipvs.ConnStatus{
 		Proto: proto, State: w.State, Expires: seconds(w.Expires),
-		Client: w.Client, Virtual: w.Virtual, Dest: w.Dest,
+		Client: w.Client, Virtual: w.Virtual, Dest: w.Dest, Service: service.Key, InPkts: w.InPkts,
 		Mark: w.Mark, Template: w.Template, Engine: w.Engine, Data: w.Data,
 	}, err
 }

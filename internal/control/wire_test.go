@@ -3,11 +3,14 @@ package control
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
+	"net/url"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"natlb/ipvs"
@@ -34,9 +37,30 @@ func TestWireRoundTrip(t *testing.T) {
 		}
 	})
 	rapid.Check(t, func(t *rapid.T) {
+		event := drawEvent(t)
+		var w EventJSON
+		overJSON(t, JSONOfEvent(&event), &w)
+		got, err := w.event()
+		sameText := cmp.Comparer(func(a, b error) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
+		if diff := cmp.Diff(event, got, byValue, sameText); err != nil || diff != "" {
+			t.Fatalf("event: %v (-want +got)\n%s", err, diff)
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		filter := drawFilter(t)
+		q, err := url.ParseQuery(filter.query().Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := filterOf(q)
+		if diff := cmp.Diff(filter, got, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.AddrPort{}, netip.Prefix{})); err != nil || diff != "" {
+			t.Fatalf("filter: %v (-want +got)\n%s", err, diff)
+		}
+	})
+	rapid.Check(t, func(t *rapid.T) {
 		conn := drawConn(t)
-		var w wireConn
-		overJSON(t, wireConnOf(&conn), &w)
+		var w ConnJSON
+		overJSON(t, JSONOfConn(&conn), &w)
 		got, err := w.conn()
 		if diff := cmp.Diff(conn, got, byValue); err != nil || diff != "" {
 			t.Fatalf("connection: %v (-want +got)\n%s", err, diff)
@@ -108,7 +132,7 @@ func drawDestination(t *rapid.T) ipvs.Destination {
 
 // drawChange draws what each kind carries and nothing else.
 func drawChange(t *rapid.T) ipvs.Change {
-	c := ipvs.Change{Kind: ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.SetSysctl)).Draw(t, "kind"))}
+	c := ipvs.Change{Kind: ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.BreakPersistence)).Draw(t, "kind"))}
 	switch c.Kind {
 	case ipvs.AddService, ipvs.EditService, ipvs.DeleteService:
 		c.Service = drawService(t)
@@ -116,10 +140,12 @@ func drawChange(t *rapid.T) ipvs.Change {
 		if rapid.Bool().Draw(t, "one") {
 			c.Service = drawService(t)
 		}
-	case ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination:
+	case ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination, ipvs.BreakPersistence:
 		c.Service, c.Destination = drawService(t), drawDestination(t)
 	case ipvs.SetTimeouts:
 		c.Timeouts = ipvs.Timeouts{TCP: rapid.Uint32().Draw(t, "tcp"), TCPFin: rapid.Uint32().Draw(t, "fin"), UDP: rapid.Uint32().Draw(t, "udp")}
+	case ipvs.ChangeMarks:
+		c.Words = rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "words")
 	case ipvs.SetSysctl:
 		c.Name, c.Value = rapid.String().Draw(t, "name"), rapid.String().Draw(t, "value")
 	}
@@ -156,7 +182,61 @@ func drawConn(t *rapid.T) ipvs.ConnStatus {
 		Client:  drawAddrPort(t, "cip"), Virtual: drawAddrPort(t, "vip"), Dest: drawAddrPort(t, "rip"),
 		Mark: rapid.Uint32().Draw(t, "mark"), Template: rapid.Bool().Draw(t, "template"),
 		Engine: rapid.String().Draw(t, "engine"), Data: rapid.String().Draw(t, "data"),
+		Service: drawService(t).Key, InPkts: rapid.Uint32().Draw(t, "packets"),
 	}
+}
+
+// drawEvent draws what each kind carries and nothing else.
+func drawEvent(t *rapid.T) Event {
+	e := Event{Time: time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "time"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC()}
+	e.Kind = rapid.SampledFrom(ipvs.EventKinds()).Draw(t, "kind")
+	if e.Kind == ipvs.EventGap {
+		e.Lost = rapid.Uint64().Draw(t, "lost")
+		return e
+	}
+	e.Service, e.Server = drawService(t).Key, drawAddrPort(t, "server")
+	switch {
+	case e.Kind.Connection():
+		e.Proto, e.Client, e.Virtual = drawProto(t), drawAddrPort(t, "cip"), drawAddrPort(t, "vip")
+		e.State, e.Before = rapid.SampledFrom([]string{"SYN_RECV", "NONE"}).Draw(t, "state"), rapid.SampledFrom([]string{"", "UDP"}).Draw(t, "before")
+		e.Reason = rapid.SampledFrom(append(ipvs.Reasons(), ipvs.NoReason)).Draw(t, "reason")
+		e.Packets, e.Mark, e.Template = rapid.Uint32().Draw(t, "packets"), rapid.Uint32().Draw(t, "mark"), rapid.Bool().Draw(t, "template")
+		e.FromServer = e.Kind == ipvs.EventState && !e.Template && rapid.Bool().Draw(t, "from")
+	case e.Kind == ipvs.EventConfig:
+		e.Change = ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.BreakPersistence)).Draw(t, "change"))
+		e.Name, e.Value = rapid.String().Draw(t, "name"), rapid.String().Draw(t, "value")
+		if e.Change == ipvs.EditDestination {
+			e.Weight = rapid.Int32().Draw(t, "weight")
+		}
+	case e.Kind == ipvs.EventServerUp:
+		e.Weight, e.WeightBefore = rapid.Int32().Draw(t, "weight"), rapid.Int32().Draw(t, "before")
+	case e.Kind == ipvs.EventMethod:
+		e.Method = ipvs.ForwardMethod(rapid.Uint8Max(4).Draw(t, "method"))
+	case e.Kind == ipvs.EventVIPConflict:
+		e.VIP, e.Link = drawAddrPort(t, "vip").Addr(), "eth0"
+		copy(e.MAC[:], rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "mac"))
+	case e.Kind == ipvs.EventLink:
+		e.Link, e.Err = "eth0", errors.New("gone")
+	}
+	return e
+}
+
+// drawFilter draws any filter that a request can have.
+func drawFilter(t *rapid.T) (f Filter) {
+	if rapid.Bool().Draw(t, "by service") {
+		f.Service = drawService(t).Key
+	}
+	if rapid.Bool().Draw(t, "by server") {
+		f.Server = drawAddrPort(t, "server")
+	}
+	if rapid.Bool().Draw(t, "by client") {
+		addr := drawAddrPort(t, "client").Addr()
+		f.Client, _ = addr.Prefix(rapid.IntRange(0, addr.BitLen()).Draw(t, "bits"))
+	}
+	f.State = rapid.SampledFrom([]string{"", "time_wait", "a&b=c"}).Draw(t, "state")
+	f.Kinds = rapid.SliceOfN(rapid.SampledFrom(ipvs.EventKinds()), 0, 3).Draw(t, "kinds")
+	f.Limit = rapid.IntRange(0, 1<<40).Draw(t, "limit")
+	return f
 }
 
 func TestWireDefaults(t *testing.T) {

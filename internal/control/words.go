@@ -29,8 +29,23 @@ var kinds = vocabulary[ipvs.ChangeKind]{"op", kindWords()}
 
 func kindWords() map[ipvs.ChangeKind]string {
 	words := make(map[ipvs.ChangeKind]string)
-	for k := ipvs.AddService; k <= ipvs.ChangeMarks; k++ {
+	for k := ipvs.AddService; k <= ipvs.BreakPersistence; k++ {
 		words[k] = k.String()
+	}
+	return words
+}
+
+var eventKinds = vocabulary[ipvs.EventKind]{"kind", wordsOf(ipvs.EventKinds())}
+
+var reasons = vocabulary[ipvs.Reason]{"reason", wordsOf(ipvs.Reasons())}
+
+func wordsOf[T interface {
+	comparable
+	String() string
+}](values []T) map[T]string {
+	words := make(map[T]string, len(values))
+	for _, v := range values {
+		words[v] = v.String()
 	}
 	return words
 }

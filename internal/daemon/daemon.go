@@ -32,7 +32,7 @@ type daemon struct {
 
 	conflicts, faults seldom
 	announcements     announcer
-	events            chan dataplane.Event
+	news              chan struct{} // the data path has events to take
 
 	mu      sync.Mutex // orders changes of the configuration and of the picture
 	picture *picture
@@ -53,7 +53,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{cfg: cfg, started: time.Now(), events: make(chan dataplane.Event, 256)}
+	d := &daemon{cfg: cfg, started: time.Now(), news: make(chan struct{}, 1)}
 	d.conflicts.every, d.faults.every = time.Minute, time.Minute
 	socket, err := control.Listen(cfg.Socket)
 	if err != nil {
@@ -123,7 +123,7 @@ func (d *daemon) open() (err error) {
 		NoRoute:  d.cfg.NoRoute,
 		FTPPorts: d.cfg.ftpPorts(),
 		ICMP:     readICMPLimits(),
-		Notify:   d.notify,
+		Wake:     d.hear,
 		Clock:    d.now,
 	})
 	d.picture = newPicture(d.host.View(), links)
@@ -165,7 +165,7 @@ func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 		group.Go(func() error { return w.Run(ctx) })
 	}
 	group.Go(func() error { return d.follow(ctx) })
-	group.Go(func() error { return d.tell(ctx) })
+	group.Go(func() error { return d.tell(ctx, server) })
 	group.Go(func() error { return d.keepTime(ctx) })
 	group.Go(func() error { return server.Serve(socket) })
 	group.Go(func() error {

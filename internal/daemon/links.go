@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/net/bpf"
 
@@ -199,38 +200,44 @@ func (d *daemon) linkCounters() []control.Counter {
 	return out
 }
 
-// notify is the data path's Notify: it hands an event over to be told, and
-// never waits. When telling is slower than the events, some are not told.
-func (d *daemon) notify(e dataplane.Event) {
+// hear is the data path's Wake: there are events to take.
+func (d *daemon) hear() {
 	select {
-	case d.events <- e:
-	default:
+	case d.news <- struct{}{}:
+	default: // the last call has not been heard yet
 	}
 }
 
-// tell tells the operator what the data path has to say.
-func (d *daemon) tell(ctx context.Context) error {
+// tell tells the operator what the data path has to say: some of it in the log,
+// all of it to those who follow on the control socket.
+func (d *daemon) tell(ctx context.Context, server *control.Server) error {
+	var events []ipvs.Event
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case e := <-d.events:
-			d.report(e)
+		case <-d.news:
 		}
+		events = d.director.TakeEvents(events[:0])
+		for i := range events {
+			d.report(&events[i])
+		}
+		server.Publish(events, time.Now().Add(-d.now()))
 	}
 }
 
-func (d *daemon) report(e dataplane.Event) {
+// report logs what an operator must hear of.
+func (d *daemon) report(e *ipvs.Event) {
 	log := d.cfg.Log
 	switch e.Kind {
-	case dataplane.EventMethod:
+	case ipvs.EventMethod:
 		log.Warn("this version forwards by masquerading (-m) only: packets to this server are dropped and counted",
 			"service", e.Service.String(), "server", e.Server.String(), "method", e.Method.String())
-	case dataplane.EventVIPConflict:
+	case ipvs.EventVIPConflict:
 		if d.conflicts.allow(e.VIP.String() + e.Link) {
 			log.Error("another machine claims the VIP", "vip", e.VIP.String(), "link", e.Link, "mac", macString(e.MAC))
 		}
-	case dataplane.EventLink:
+	case ipvs.EventLink:
 		switch {
 		case errors.Is(e.Err, dataplane.ErrLinkGone):
 			log.Error("link is gone, waiting for it to come back", "link", e.Link)

@@ -18,6 +18,10 @@ func (d director) Apply(changes []ipvs.Change) error {
 	return d.fakeDirector.Apply(context.Background(), changes)
 }
 
+func (d director) Snapshot() ipvs.Snapshot { return ipvs.Snapshot{Services: d.Services()} }
+
+func (d director) Follow(bool) {}
+
 func (d director) Services() []ipvs.ServiceStatus {
 	services, _ := d.fakeDirector.Services(context.Background())
 	return services
