@@ -1,0 +1,174 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"natlb/internal/terminal"
+)
+
+// Config says what to watch and how to show it.
+type Config struct {
+	Read     func(context.Context) (*Reading, error)
+	Interval time.Duration
+	Sort     string // one of SortKeys
+	Once     bool   // one table, of one interval
+	JSON     bool   // an object per table, on a line of its own
+
+	In  io.Reader // keys, where it and Out are terminals
+	Out io.Writer
+}
+
+// Run shows tables until ctx ends or the user says q, which are good ends.
+func Run(ctx context.Context, cfg Config) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	readings := make(chan reading)
+	go follow(ctx, &cfg, readings)
+	var err error
+	if terminal.Is(cfg.Out) && !cfg.Once && !cfg.JSON {
+		err = inPlace(ctx, &cfg, readings)
+	} else {
+		err = below(ctx, &cfg, readings)
+	}
+	return err
+}
+
+// reading is a reading, or why there is none and will be no more.
+type reading struct {
+	*Reading
+	err error
+}
+
+// follow reads at each interval. A director that takes its time keeps nobody
+// from saying q.
+func follow(ctx context.Context, cfg *Config, readings chan<- reading) {
+	tick := time.NewTicker(cfg.Interval)
+	defer tick.Stop()
+	for {
+		r, err := cfg.Read(ctx)
+		select {
+		case readings <- reading{r, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// below prints one table after another, each with its rates.
+func below(ctx context.Context, cfg *Config, readings <-chan reading) error {
+	columns := Wide
+	if terminal.Is(cfg.Out) {
+		columns, _ = terminal.Size(cfg.Out)
+	}
+	var before *Reading
+	for {
+		var now reading
+		select {
+		case now = <-readings:
+		case <-ctx.Done():
+			return nil
+		}
+		if now.err != nil {
+			return unlessEnded(ctx, now.err)
+		}
+		t := Between(before, now.Reading)
+		before = now.Reading
+		if t.Interval == 0 {
+			continue // the first one
+		}
+		t.Sort(cfg.Sort)
+		if err := cfg.print(t, columns); err != nil || cfg.Once {
+			return err
+		}
+	}
+}
+
+func (cfg *Config) print(t *Table, columns int) error {
+	if cfg.JSON {
+		return json.NewEncoder(cfg.Out).Encode(t.JSON())
+	}
+	text := strings.Join(t.Lines(columns), "\n") + "\n"
+	if !cfg.Once {
+		text += "\n"
+	}
+	_, err := io.WriteString(cfg.Out, text)
+	return err
+}
+
+// inPlace draws on a screen of its own.
+func inPlace(ctx context.Context, cfg *Config, readings <-chan reading) error {
+	screen, err := terminal.Open(cfg.In, cfg.Out)
+	if err != nil {
+		return err
+	}
+	defer screen.Close()
+	v := &view{cfg: cfg, screen: screen}
+	for {
+		select {
+		case now := <-readings:
+			if now.err != nil {
+				return unlessEnded(ctx, now.err)
+			}
+			v.table = Between(v.last, now.Reading)
+			v.last = now.Reading
+		case key := <-screen.Keys():
+			switch key {
+			case 'q', 'Q', terminal.Interrupt:
+				return nil
+			case 's', 'S':
+				keys := SortKeys()
+				cfg.Sort = keys[(slices.Index(keys, cfg.Sort)+1)%len(keys)]
+			}
+		case <-screen.Resized():
+		case <-ctx.Done():
+			return nil
+		}
+		if err := v.draw(); err != nil {
+			return err
+		}
+	}
+}
+
+// unlessEnded returns err, unless it comes from the end of ctx.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// view is the table on a screen.
+type view struct {
+	cfg    *Config
+	screen *terminal.Screen
+	last   *Reading
+	table  *Table
+}
+
+func (v *view) draw() error {
+	if v.table == nil {
+		return nil
+	}
+	v.table.Sort(v.cfg.Sort)
+	columns, rows := terminal.Size(v.cfg.Out)
+	lines := v.table.Lines(columns)
+	lines[2] = fmt.Sprintf("sorted by %s; s: by something else, q: quit", v.cfg.Sort)
+	if len(lines) > rows && rows > 1 {
+		lines = append(lines[:rows-1], fmt.Sprintf("... and %d lines more", len(lines)-rows+1))
+	}
+	return v.screen.Draw(lines)
+}
