@@ -16,7 +16,8 @@ import (
 type news struct {
 	d       *Director
 	now     time.Duration
-	lists   map[ipvs.ServiceKey][]netip.AddrPort // servers of the services that were looked at
+	keys    []ipvs.ServiceKey                    // services that were looked at, in order
+	lists   map[ipvs.ServiceKey][]netip.AddrPort // their servers
 	weights map[destKey]int32
 	events  []ipvs.Event
 }
@@ -60,21 +61,26 @@ func (n *news) change(c *ipvs.Change) {
 		n.deleteService(key)
 	case ipvs.FlushServices:
 		for _, s := range n.d.services {
-			n.deleteService(s.key)
+			n.servers(s.key)
+		}
+		for _, key := range n.keys {
+			n.deleteService(key)
 		}
 	}
 }
 
 // servers returns the servers of a service as the changes so far leave them.
 func (n *news) servers(key ipvs.ServiceKey) []netip.AddrPort {
-	list, known := n.lists[key]
-	s := n.d.byKey[key]
-	if known || s == nil {
+	if list, known := n.lists[key]; known {
 		return list
 	}
-	for _, r := range s.servers {
-		list = append(list, r.Addr)
-		n.weights[destKey{key, r.Addr}] = r.Weight()
+	n.keys = append(n.keys, key)
+	list := []netip.AddrPort{}
+	if s := n.d.byKey[key]; s != nil {
+		for _, r := range s.servers {
+			list = append(list, r.Addr)
+			n.weights[destKey{key, r.Addr}] = r.Weight()
+		}
 	}
 	n.lists[key] = list
 	return list

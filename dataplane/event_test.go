@@ -445,3 +445,32 @@ func TestEventsAreInOrder(t *testing.T) {
 		t.Errorf("events are not in order of time: %v", events)
 	}
 }
+
+// TestEventsOfShards: what several shards do is one stream.
+func TestEventsOfShards(t *testing.T) {
+	w := followed(t, eventRules, func(c *dataplane.Config) { c.Shards = 2 })
+	const clients = 50
+	drivers := [2]*dataplane.Driver{}
+	for i := range drivers {
+		drivers[i] = w.dir.NewDriver(i, func([]dataplane.Frame, []dataplane.Resolve) {})
+	}
+	for i := range clients {
+		w.now += time.Millisecond
+		client := netip.AddrPortFrom(eventClient.Addr(), uint16(5000+i))
+		syn := frame(vipLink, packettest.Packet{Proto: 6, DF: true, Flags: "S", Src: client, Dst: eventVIP}.Frame())
+		drivers[i%2].Batch([]dataplane.Frame{syn}, w.now)
+	}
+	events := w.dir.TakeEvents(nil)
+	if len(events) != 2*clients {
+		t.Fatalf("%d events, want %d", len(events), 2*clients)
+	}
+	for i, e := range events {
+		kind, port := ipvs.EventBorn, uint16(5000+i/2)
+		if i%2 == 1 {
+			kind = ipvs.EventState
+		}
+		if e.Kind != kind || e.Client.Port() != port || e.At != w.now-(clients-1-time.Duration(i/2))*time.Millisecond {
+			t.Fatalf("event %d is %v of port %d at %v, want %v of port %d", i, e.Kind, e.Client.Port(), e.At, kind, port)
+		}
+	}
+}

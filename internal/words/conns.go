@@ -29,10 +29,10 @@ func (e *Env) conns() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := choice.filter(cmd.Context())
 			if err != nil {
-				return err
+				return usage(cmd, err)
 			}
 			if limit < 0 {
-				return errors.New("--limit takes a number of connections")
+				return usage(cmd, errors.New("--limit takes a number of connections"))
 			}
 			filter.State, filter.Limit = state, limit
 			client := e.dial()
@@ -41,7 +41,7 @@ func (e *Env) conns() *cobra.Command {
 				return e.listConns(cmd.Context(), client, filter, asJSON)
 			}
 			if !slices.Contains(control.CountedBy(), by) {
-				return fmt.Errorf("--count-by takes %s, not %q", strings.Join(control.CountedBy(), ", "), by)
+				return usage(cmd, fmt.Errorf("--count-by takes %s, not %q", strings.Join(control.CountedBy(), ", "), by))
 			}
 			filter.Limit = 0
 			return e.countConns(cmd.Context(), client, filter, by, limit, asJSON)

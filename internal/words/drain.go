@@ -43,10 +43,13 @@ func (e *Env) drain() *cobra.Command {
 			case "", "delete":
 				d.config.Delete = then != ""
 			default:
-				return fmt.Errorf("--then takes delete, not %q", then)
+				return usage(cmd, fmt.Errorf("--then takes delete, not %q", then))
 			}
 			if d.config.Deadline < 0 {
-				return errors.New("--deadline takes a time, as 5m")
+				return usage(cmd, errors.New("--deadline takes a time, as 5m"))
+			}
+			if err := d.choose(cmd.Context()); err != nil {
+				return usage(cmd, err)
 			}
 			return d.run(cmd.Context())
 		},
@@ -79,9 +82,6 @@ type drainer struct {
 func (d *drainer) run(ctx context.Context) error {
 	client := d.env.dial()
 	defer client.Close()
-	if err := d.choose(ctx); err != nil {
-		return err
-	}
 	d.line = terminal.NewLine(d.env.Stdout)
 	d.config.Director = client
 	d.config.Show = func(p *drain.Progress) { d.progress(ctx, client, p) }
@@ -159,7 +159,7 @@ func (d *drainer) begin(ctx context.Context, client *control.Client, p *drain.Pr
 		fmt.Fprintf(d.env.Stdout, "%v server %v: weight %d > 0\n", s.Service, s.Before.Addr, s.Before.Weight)
 	}
 	if n := p.Templates(); n > 0 && !d.config.BreakPersistence && !d.expiring(ctx, client) {
-		fmt.Fprintf(d.env.Stderr, "natlb: hint: %d persistence templates go on bringing their clients; --break-persistence takes them away\n", n)
+		fmt.Fprintf(d.env.Stderr, "hint: %d persistence templates go on bringing their clients; --break-persistence takes them away\n", n)
 	}
 }
 

@@ -28,12 +28,12 @@ func (e *Env) events() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := choice.filter(cmd.Context())
 			if err != nil {
-				return err
+				return usage(cmd, err)
 			}
 			for _, word := range kinds {
 				of, err := control.ParseKinds(word)
 				if err != nil {
-					return err
+					return usage(cmd, err)
 				}
 				filter.Kinds = append(filter.Kinds, of...)
 			}

@@ -27,10 +27,10 @@ func (e *Env) watch() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !slices.Contains(watch.SortKeys(), cfg.Sort) {
-				return fmt.Errorf("--sort takes %s, not %q", strings.Join(watch.SortKeys(), ", "), cfg.Sort)
+				return usage(cmd, fmt.Errorf("--sort takes %s, not %q", strings.Join(watch.SortKeys(), ", "), cfg.Sort))
 			}
 			if cfg.Interval < shortestInterval {
-				return errors.New("--interval takes a time of at least " + shortestInterval.String() + ", as 1s")
+				return usage(cmd, errors.New("--interval takes a time of at least "+shortestInterval.String()+", as 1s"))
 			}
 			client := e.dial()
 			defer client.Close()
