@@ -195,7 +195,7 @@ func TestDrainDeadline(t *testing.T) {
 	holdOf(t, c, d, "192.168.56.101")
 	j := d.begin("drain -t 192.168.0.178:80 -r 192.168.56.101:80 --deadline 300ms")
 	j.ends(3)
-	j.shows("1 connections are left; weight 0 stays")
+	j.shows("1 connection is left; weight 0 stays")
 	undo(t, d, j, "-e -t 192.168.0.178:80 -r 192.168.56.101:80 -m -w 7 -x 1000 -y 500")
 
 	interrupted := d.begin("drain --all-services -r 192.168.56.101 --then delete --json")

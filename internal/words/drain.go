@@ -32,9 +32,9 @@ func (e *Env) drain() *cobra.Command {
 		Short: "take a real server out of use without cutting its connections",
 		Long: "Sets the server's weight to 0, so that it is given no new connections, and waits until its last active one is\n" +
 			"gone. For UDP, which has no active ones, it waits until every flow's time is up.\n\n" +
-			"Persistence is respected: clients with a template go on coming to the server until the template's time is up\n" +
-			"(or at once not, where sysctl expire_quiescent_template is 1). --break-persistence takes the server's templates\n" +
-			"away, so that its clients' next connections go to others.\n\n" +
+			"Persistence is respected: clients with a template go on coming to the server (unless sysctl\n" +
+			"expire_quiescent_template is 1). --break-persistence takes the server's templates away, so that its clients'\n" +
+			"next connections go to others.\n\n" +
 			"Exit status: 0 drained, 3 the deadline passed, 130 interrupted, 2 no director, 1 anything else. After 3 and 130\n" +
 			"the server stays at weight 0; the line that undoes it is printed.",
 		Args: cobra.NoArgs,
@@ -220,9 +220,9 @@ func (d *drainer) end(outcome drain.Outcome, p *drain.Progress, err error) error
 		fmt.Fprintf(out, "drained after %v, and deleted\n", elapsed)
 		return nil
 	case "deadline":
-		fmt.Fprintf(out, "not drained after %v: %d connections are left; weight 0 stays. To give it back:\n", elapsed, p.Left())
+		fmt.Fprintf(out, "not drained after %v: %s left; weight 0 stays. To give it back:\n", elapsed, connections(p.Left()))
 	case "interrupted":
-		fmt.Fprintf(out, "interrupted: %d connections are left; weight 0 stays. To give it back:\n", p.Left())
+		fmt.Fprintf(out, "interrupted: %s left; weight 0 stays. To give it back:\n", connections(p.Left()))
 	case "failed":
 		return status
 	}
@@ -230,6 +230,13 @@ func (d *drainer) end(outcome drain.Outcome, p *drain.Progress, err error) error
 		fmt.Fprintln(out, "  "+line)
 	}
 	return status
+}
+
+func connections(n int) string {
+	if n == 1 {
+		return "1 connection is"
+	}
+	return fmt.Sprintf("%d connections are", n)
 }
 
 // undo returns the command lines that make the servers what they were.
