@@ -9,11 +9,11 @@ import (
 
 const (
 	// mostReaders is how many may follow the events at a time.
-	mostReaders = 64
+	mostReaders = 32
 
 	// readerQueue is how many events wait for a reader who is slow. What does
 	// not fit is lost to him, and counted.
-	readerQueue = 8192
+	readerQueue = 4096
 )
 
 // Event is an event of a director with the time of day.

@@ -180,7 +180,7 @@ func TestFollowersAreFew(t *testing.T) {
 		follow(t, c, Filter{})
 	}
 	err := c.Follow(t.Context(), Filter{}, nil, func(*Event) bool { return true })
-	if err == nil || !strings.Contains(err.Error(), "64 readers follow") {
+	if err == nil || !strings.Contains(err.Error(), "32 readers follow") {
 		t.Errorf("one more = %v", err)
 	}
 }

@@ -1,8 +1,6 @@
 package terminal
 
-import (
-	"io"
-)
+import "io"
 
 // Line is a line that changes: on a terminal in place, elsewhere a line each
 // time.
@@ -13,7 +11,7 @@ type Line struct {
 }
 
 // NewLine returns a line on w.
-func NewLine(w io.Writer) *Line { return &Line{out: w, inPlace: Is(w)} }
+func NewLine(w io.Writer) *Line { return &Line{out: w, inPlace: InPlace(w)} }
 
 // Show shows text, if it is another one than before.
 func (l *Line) Show(text string) {

@@ -13,6 +13,10 @@ func Is(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// InPlace reports whether what is written to w can be drawn over: it is a
+// terminal, and one that knows how.
+func InPlace(w io.Writer) bool { return Is(w) && os.Getenv("TERM") != "dumb" }
+
 // The size that a terminal is taken to have when it does not say.
 const (
 	defaultColumns = 80

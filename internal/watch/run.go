@@ -31,7 +31,7 @@ func Run(ctx context.Context, cfg Config) error {
 	readings := make(chan reading)
 	go follow(ctx, &cfg, readings)
 	var err error
-	if terminal.Is(cfg.Out) && !cfg.Once && !cfg.JSON {
+	if terminal.InPlace(cfg.Out) && !cfg.Once && !cfg.JSON {
 		err = inPlace(ctx, &cfg, readings)
 	} else {
 		err = below(ctx, &cfg, readings)

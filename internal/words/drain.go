@@ -182,7 +182,7 @@ func (d *drainer) text(p *drain.Progress) string {
 		inactive += int(p.Servers[i].Inactive)
 	}
 	text := fmt.Sprintf("%d active, %d inactive, %d persistent", active, inactive, p.Templates())
-	if terminal.Is(d.env.Stdout) {
+	if terminal.InPlace(d.env.Stdout) {
 		text += ", after " + p.Elapsed.Round(time.Second).String()
 		if d.config.Deadline > 0 {
 			text += " of " + d.config.Deadline.String()
