@@ -85,7 +85,7 @@ func (j *job) ends(status int) {
 // hold opens a connection through the VIP and keeps it.
 func hold(t *testing.T, c *lab.Course) net.Conn {
 	t.Helper()
-	conn, err := c.Clients[0].Dial(within(t, 20*time.Second), "tcp4", netip.Addr{}, "192.168.0.178:80")
+	conn, err := c.Clients[0].Dial(within(t, 20*time.Second), "tcp4", netip.AddrPort{}, "192.168.0.178:80")
 	must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return conn
