@@ -175,3 +175,37 @@ func TestFTPStream(t *testing.T) {
 		}
 	})
 }
+
+// TestFTPOtherMachine names a machine that is not the client in a PORT command. The
+// server's data connection to it is translated with one shard, and with several
+// when the two machines have the same one.
+func TestFTPOtherMachine(t *testing.T) {
+	for _, shards := range []int{1, 3} {
+		followed, others := 0, 40
+		for other := range others {
+			w := newWorld(func(c *dataplane.Config) { c.FTPPorts, c.Shards = []uint16{21}, shards })
+			w.mustRules(t, "-A -t 10.10.1.1:21 -s rr\n-a -t 10.10.1.1:21 -r 10.20.0.11:21 -m")
+			var out []dataplane.Frame
+			d := w.dir.NewDriver(0, func(fs []dataplane.Frame, _ []dataplane.Resolve) { out = append(out[:0], fs...) })
+			send := func(link uint8, src, dst netip.AddrPort, flags, text string) {
+				p := packettest.Packet{Proto: 6, Src: src, Dst: dst, Flags: flags, DF: true, Payload: []byte(text)}
+				d.Batch([]dataplane.Frame{frame(link, w.from(link, p).Frame())}, w.now)
+			}
+			send(vipLink, ftpClient, ftpVIP, "S", "")
+			send(dipLink, ftpServer, ftpClient, "SA", "")
+			send(vipLink, ftpClient, ftpVIP, "A", "")
+			send(vipLink, ftpClient, ftpVIP, "PA", fmt.Sprintf("PORT 10,10,2,%d,15,160\r\n", 10+other))
+			machine := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 10, 2, uint8(10 + other)}), 15<<8|160)
+			send(dipLink, netip.AddrPortFrom(ftpServer.Addr(), 20), machine, "S", "")
+			if len(out) != 1 {
+				t.Fatalf("the server's connection became %d frames", len(out))
+			}
+			if bytes.Equal(out[0].Data[26:30], ftpVIP.Addr().AsSlice()) {
+				followed++
+			}
+		}
+		if all := followed == others; followed == 0 || all != (shards == 1) {
+			t.Errorf("with %d shards %d of %d machines are followed", shards, followed, others)
+		}
+	}
+}
