@@ -127,7 +127,7 @@ func (d *Director) commit(c *ipvs.Change) {
 }
 
 func (d *Director) newScheduler(s ipvs.Service) sched.Scheduler {
-	own := rand.New(rand.NewPCG(d.cfg.Rand.Uint64(), d.cfg.Rand.Uint64()))
+	own := rand.NewPCG(d.cfg.Rand.Uint64(), d.cfg.Rand.Uint64())
 	a, err := sched.New(schedulerName(s), s.Flags, own)
 	if err != nil {
 		panic(fmt.Sprintf("dataplane: scheduler %q passed the plan: %v", s.Scheduler, err))

@@ -47,6 +47,21 @@ func NewRealServer(id uint32, d *Destination) *RealServer {
 	return s
 }
 
+// Clone returns a server of its own with the numbers that s has at this moment.
+// No connection is bound to it: it stands in for s where something is tried out.
+func (s *RealServer) Clone() *RealServer {
+	c := &RealServer{Addr: s.Addr, ID: s.ID}
+	c.weight.Store(s.weight.Load())
+	c.lastWeight.Store(s.lastWeight.Load())
+	c.upper.Store(s.upper.Load())
+	c.lower.Store(s.lower.Load())
+	c.flags.Store(s.flags.Load())
+	c.active.Store(s.active.Load())
+	c.inactive.Store(s.inactive.Load())
+	c.persistent.Store(s.persistent.Load())
+	return c
+}
+
 // Configure gives s the weight and thresholds of d, as an edit does.
 // OVERLOAD is cleared when the new upper threshold is 0 or above the old one,
 // and never set here (semantics 1.2, __ip_vs_update_dest); recovered says that it

@@ -53,9 +53,17 @@ func (c *addrCache[V]) init() {
 
 // get returns the entry of an address and marks it as used now, or nil.
 func (c *addrCache[V]) get(a netip.Addr, now time.Duration) *cacheEntry[V] {
+	e := c.peek(a)
+	if e != nil {
+		e.lastUse = now
+	}
+	return e
+}
+
+// peek returns the entry of an address and leaves it as it is, or nil.
+func (c *addrCache[V]) peek(a netip.Addr) *cacheEntry[V] {
 	for e := c.buckets[bucket(a)]; e != nil; e = e.next {
 		if e.addr == a {
-			e.lastUse = now
 			return e
 		}
 	}

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"time"
 
 	"natlb/ipvs"
@@ -14,6 +15,7 @@ import (
 //
 // Source: ip_vs_dh.c.
 type dh struct {
+	list
 	slots [dhSlots]*ipvs.RealServer
 }
 
@@ -34,6 +36,7 @@ func (d *dh) Schedule(f *Flow, _ time.Duration) *ipvs.RealServer {
 
 // Update deals the table when servers come or go.
 func (d *dh) Update(servers []*ipvs.RealServer, how UpdateKind, _ *ipvs.RealServer) {
+	d.servers = servers
 	if how == Edit {
 		return
 	}
@@ -43,5 +46,23 @@ func (d *dh) Update(servers []*ipvs.RealServer, how UpdateKind, _ *ipvs.RealServ
 	}
 	for i := range d.slots {
 		d.slots[i] = servers[i%len(servers)]
+	}
+}
+
+// Fork implements [Scheduler].
+func (d *dh) Fork(_ *Flow, twin Twins) Scheduler {
+	c := &dh{list: d.fork(twin)}
+	copy(c.slots[:], twin.All(d.slots[:]))
+	return c
+}
+
+// Explain implements [Explainer].
+func (d *dh) Explain(f *Flow, _ time.Duration) Reasons {
+	key := fold(f.VIP)
+	slot := hash32(key, dhBits)
+	return Reasons{
+		Rule:       "the server of the destination address's slot wins",
+		Facts:      []Fact{{"hash key", fmt.Sprintf("%d, of %v", key, f.VIP)}, {"slot", fmt.Sprintf("%d of %d", slot, dhSlots)}},
+		Candidates: probed(d.servers, d.slots[:], []uint32{slot}),
 	}
 }

@@ -19,6 +19,6 @@
 //   - A nil pick means that the client is refused; no other server is asked.
 //
 // To add a scheduler, write one file with a type that implements [Scheduler]
-// (and [Reflag], [Expirer] or [Aging] where it needs them) and one line in the
+// (and [Reflag], [Expirer], [Aging] or [Explainer] where it needs them) and one line in the
 // table of names.go.
 package sched

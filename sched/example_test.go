@@ -26,6 +26,10 @@ func (o *oldest) Update(servers []*ipvs.RealServer, _ sched.UpdateKind, _ *ipvs.
 	o.servers = servers
 }
 
+func (o *oldest) Fork(_ *sched.Flow, twin sched.Twins) sched.Scheduler {
+	return &oldest{twin.All(o.servers)}
+}
+
 func Example_ownScheduler() {
 	var s sched.Scheduler = new(oldest)
 	s.Update(nil, sched.Init, nil)

@@ -23,3 +23,11 @@ func (o *fo) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	}
 	return best
 }
+
+// Fork implements [Scheduler].
+func (o *fo) Fork(_ *Flow, twin Twins) Scheduler { return &fo{o.fork(twin)} }
+
+// Explain implements [Explainer].
+func (o *fo) Explain(*Flow, time.Duration) Reasons {
+	return Reasons{Rule: "the greatest weight wins", Most: true, Candidates: compared(o.servers, byWeight, one)}
+}

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 
 	"natlb/ipvs"
@@ -47,4 +48,49 @@ func (k *clientKey) of(f *Flow) uint32 {
 		key += uint32(f.CPort)
 	}
 	return key
+}
+
+// fact returns the key as an explanation shows it.
+func (k *clientKey) fact(f *Flow) Fact {
+	of := "the client's address"
+	if k.port {
+		of += " + port"
+	}
+	return Fact{"hash key", fmt.Sprintf("%d, %s", k.of(f), of)}
+}
+
+// elseNext says what becomes of a client whose server is not to be had.
+func (k *clientKey) elseNext() string {
+	if k.fallback {
+		return ", else that of the next slot tried"
+	}
+	return ", nobody if it is not to be had"
+}
+
+// probed returns the candidates of a table of slots that is looked into at
+// probes, one after the other.
+func probed(servers, slots []*ipvs.RealServer, probes []uint32) (candidates []Candidate) {
+	share := map[*ipvs.RealServer]int{}
+	for _, s := range slots {
+		share[s]++
+	}
+	found := map[*ipvs.RealServer]int{} // the look that meets the server first, from 1 on
+	for i, slot := range probes {
+		if s := slots[slot]; s != nil && found[s] == 0 {
+			found[s] = i + 1
+		}
+	}
+	for _, s := range servers {
+		c := Candidate{Server: s, Load: int64(found[s]), Per: 1, Out: unfit(s), Note: fmt.Sprintf("%d slots", share[s])}
+		switch at := found[s]; {
+		case at > 1:
+			c.Note += fmt.Sprintf(", slot %d at look %d", probes[at-1], at)
+		case at == 1:
+			c.Note += fmt.Sprintf(", slot %d", probes[0])
+		case c.Out == "":
+			c.Out = "another's slot"
+		}
+		candidates = append(candidates, c)
+	}
+	return candidates
 }

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"time"
 
 	"natlb/ipvs"
@@ -28,11 +29,8 @@ func newLBLC() *lblc {
 // stays as it is.
 func (l *lblc) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
 	entry := l.get(f.VIP, now)
-	if entry != nil {
-		s := entry.value
-		if s.Available() && s.Weight() > 0 && !crowded(s, l.servers) {
-			return s
-		}
+	if entry != nil && l.givenUp(entry.value) == "" {
+		return entry.value
 	}
 	s := leastLoaded(l.servers)
 	switch {
@@ -44,6 +42,21 @@ func (l *lblc) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
 	}
 	return s
 }
+
+// givenUp says why the mapping to a server does not hold, or returns "".
+func (l *lblc) givenUp(s *ipvs.RealServer) string {
+	switch {
+	case !s.Available():
+		return outDeleted
+	case s.Weight() <= 0:
+		return outQuiesced
+	case crowded(s, l.servers):
+		return outCrowded
+	}
+	return ""
+}
+
+const outCrowded = "crowded"
 
 // Update takes the new list. Mappings to a deleted server stay, and hold again
 // if it is added again while they last (in the kernel they keep the very same
@@ -72,4 +85,33 @@ func crowded(s *ipvs.RealServer, servers []*ipvs.RealServer) bool {
 		}
 	}
 	return false
+}
+
+// Fork implements [Scheduler]. Of the cache only the entry of f matters to it.
+func (l *lblc) Fork(f *Flow, twin Twins) Scheduler {
+	c := newLBLC()
+	c.list, c.expiration = l.fork(twin), l.expiration
+	if e := l.peek(f.VIP); e != nil {
+		c.put(e.addr, e.lastUse, twin(e.value))
+	}
+	return c
+}
+
+// Explain implements [Explainer].
+func (l *lblc) Explain(f *Flow, _ time.Duration) Reasons {
+	r := Reasons{Rule: wlcRule}
+	mapping := Fact{fmt.Sprintf("mapping of %v", f.VIP), "none"}
+	if e := l.peek(f.VIP); e != nil {
+		s, why := e.value, l.givenUp(e.value)
+		if why == "" {
+			r.Rule = "the server that the destination address is mapped to wins"
+			r.Facts = []Fact{{mapping.Name, named(s)}}
+			r.Candidates = others([]Candidate{{Server: s, Load: overhead(s), Per: byWeight(s), Note: "mapped"}}, l.servers, "not mapped")
+			return r
+		}
+		mapping.Value = fmt.Sprintf("%s, given up: %s", named(s), why)
+	}
+	r.Facts = []Fact{mapping}
+	r.Candidates = compared(l.servers, overhead, byWeight)
+	return r
 }

@@ -1,7 +1,9 @@
 package sched
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"natlb/ipvs"
@@ -37,7 +39,7 @@ func (l *lblcr) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
 	}
 	set := &entry.value
 	s := set.least()
-	if len(set.members) > 1 && now > set.changed+l.expiration {
+	if l.shrinks(set, now) {
 		set.shrink(now)
 	}
 	if s != nil && !crowded(s, l.servers) {
@@ -47,6 +49,11 @@ func (l *lblcr) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
 		set.insert(s, now)
 	}
 	return s
+}
+
+// shrinks reports whether a set loses a member.
+func (l *lblcr) shrinks(set *serverSet, now time.Duration) bool {
+	return len(set.members) > 1 && now > set.changed+l.expiration
 }
 
 // Update takes the new list. As in lblc, a set's deleted member is a member
@@ -114,4 +121,66 @@ func (s *serverSet) insert(server *ipvs.RealServer, now time.Duration) {
 		s.members = append(s.members, server)
 		s.changed = now
 	}
+}
+
+// Fork implements [Scheduler]. Of the cache only the set of f matters to it.
+func (l *lblcr) Fork(f *Flow, twin Twins) Scheduler {
+	c := newLBLCR()
+	c.list, c.expiration = l.fork(twin), l.expiration
+	if e := l.peek(f.VIP); e != nil {
+		c.put(e.addr, e.lastUse, serverSet{members: twin.All(e.value.members), changed: e.value.changed})
+	}
+	return c
+}
+
+// Explain implements [Explainer].
+func (l *lblcr) Explain(f *Flow, now time.Duration) Reasons {
+	r := Reasons{Rule: wlcRule}
+	name := fmt.Sprintf("set of %v", f.VIP)
+	e := l.peek(f.VIP)
+	if e == nil {
+		r.Facts = []Fact{{name, "none"}}
+		r.Candidates = compared(l.servers, overhead, byWeight)
+		return r
+	}
+	set := &e.value
+	fact := Fact{name, set.names()}
+	if l.shrinks(set, now) {
+		fact.Value += "; unchanged for so long that it loses its most loaded member"
+	}
+	switch s := set.least(); {
+	case s == nil:
+		fact.Value += "; nobody of it is to be had"
+	case crowded(s, l.servers):
+		fact.Value += fmt.Sprintf("; %s is %s", named(s), outCrowded)
+	default:
+		r.Rule = "the least load per weight within the set wins, 256 x active + inactive connections"
+		r.Facts = []Fact{fact}
+		r.Candidates = others(set.compared(), l.servers, "not in the set")
+		return r
+	}
+	r.Facts = []Fact{fact}
+	r.Candidates = compared(l.servers, overhead, byWeight)
+	return r
+}
+
+// names lists the members.
+func (s *serverSet) names() string {
+	names := make([]string, len(s.members))
+	for i, m := range s.members {
+		names[i] = named(m)
+	}
+	return strings.Join(names, " ")
+}
+
+// compared returns the members in the order in which least compares them.
+func (s *serverSet) compared() (candidates []Candidate) {
+	for _, m := range slices.Backward(s.members) {
+		c := Candidate{Server: m, Load: overhead(m), Per: byWeight(m), Out: unfit(m), Note: "in the set"}
+		if !m.Available() {
+			c.Out = outDeleted
+		}
+		candidates = append(candidates, c)
+	}
+	return candidates
 }

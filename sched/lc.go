@@ -36,3 +36,14 @@ func (l *lc) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	}
 	return best
 }
+
+// Fork implements [Scheduler].
+func (l *lc) Fork(_ *Flow, twin Twins) Scheduler { return &lc{l.fork(twin)} }
+
+// Explain implements [Explainer].
+func (l *lc) Explain(*Flow, time.Duration) Reasons {
+	return Reasons{
+		Rule:       "the least load wins, 256 x active + inactive connections",
+		Candidates: compared(l.servers, overhead, one),
+	}
+}

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"time"
@@ -53,12 +54,17 @@ func (m *mh) Schedule(f *Flow, _ time.Duration) *ipvs.RealServer {
 		return nil
 	}
 	for offset := range uint32(mhSlots) {
-		probe := (offset + slot) % mhSlots
-		if s := m.slots[mhHash(mhKey1, probe+key)%mhSlots]; takes(s) {
+		if s := m.slots[mhProbe(key, slot, offset)]; takes(s) {
 			return s
 		}
 	}
 	return nil
+}
+
+// mhProbe returns a slot that the fallback looks at for a client of that key and
+// slot.
+func mhProbe(key, slot, offset uint32) uint32 {
+	return mhHash(mhKey1, (offset+slot)%mhSlots+key) % mhSlots
 }
 
 // takes reports whether a server found in the table may have the connection. A
@@ -157,4 +163,28 @@ func mhPreference(a netip.AddrPort) (offset, skip uint32) {
 // half of SipHash-1-3, with both key words alike.
 func mhHash(key uint64, v uint32) uint32 {
 	return uint32(sipHash13(key, key, v))
+}
+
+// Fork implements [Scheduler].
+func (m *mh) Fork(_ *Flow, twin Twins) Scheduler {
+	c := &mh{clientKey: m.clientKey, list: m.fork(twin)}
+	copy(c.slots[:], twin.All(m.slots[:]))
+	return c
+}
+
+// Explain implements [Explainer].
+func (m *mh) Explain(f *Flow, _ time.Duration) Reasons {
+	key := m.of(f)
+	slot := mhHash(mhKey1, key) % mhSlots
+	probes := []uint32{slot}
+	if m.fallback {
+		for offset := range uint32(mhSlots) {
+			probes = append(probes, mhProbe(key, slot, offset))
+		}
+	}
+	return Reasons{
+		Rule:       "the server of the client's slot wins" + m.elseNext(),
+		Facts:      []Fact{m.fact(f), {"slot", fmt.Sprintf("%d of %d", slot, mhSlots)}},
+		Candidates: probed(m.servers, m.slots[:], probes),
+	}
 }

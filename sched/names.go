@@ -12,8 +12,8 @@ import (
 
 // setup is what a scheduler may be made with.
 type setup struct {
-	flags ipvs.ServiceFlags
-	rng   *rand.Rand
+	flags  ipvs.ServiceFlags
+	random *rand.PCG
 }
 
 // makers is the table of names: every scheduler that a service can ask for.
@@ -30,7 +30,7 @@ var makers = map[string]func(setup) Scheduler{
 	"rr":    func(setup) Scheduler { return newRR() },
 	"sed":   func(setup) Scheduler { return new(sed) },
 	"sh":    func(s setup) Scheduler { return newSH(s.flags) },
-	"twos":  func(s setup) Scheduler { return newTwos(s.rng) },
+	"twos":  func(s setup) Scheduler { return newTwos(s.random) },
 	"wlc":   func(setup) Scheduler { return new(wlc) },
 	"wrr":   func(setup) Scheduler { return newWRR() },
 }
@@ -44,16 +44,16 @@ var makers = map[string]func(setup) Scheduler{
 // (port). The random source is for twos alone, which draws from it under the
 // caller's serialization: give every scheduler its own. A nil source is one
 // with a fixed seed, so that equal inputs give equal picks.
-func New(name string, flags ipvs.ServiceFlags, rng *rand.Rand) (Scheduler, error) {
+func New(name string, flags ipvs.ServiceFlags, random *rand.PCG) (Scheduler, error) {
 	mk, ok := makers[name]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q (known: %s)",
 			ipvs.ErrUnknownScheduler, name, strings.Join(Names(), " "))
 	}
-	if rng == nil {
-		rng = rand.New(rand.NewPCG(1, 2))
+	if random == nil {
+		random = rand.NewPCG(1, 2)
 	}
-	return mk(setup{flags: flags, rng: rng}), nil
+	return mk(setup{flags: flags, random: random}), nil
 }
 
 // Names returns the names that [New] takes, sorted. The slice is the caller's.

@@ -17,3 +17,9 @@ func (none) Schedule(*Flow, time.Duration) *ipvs.RealServer { return nil }
 
 // Update has nothing to keep.
 func (none) Update([]*ipvs.RealServer, UpdateKind, *ipvs.RealServer) {}
+
+// Fork implements [Scheduler].
+func (none) Fork(*Flow, Twins) Scheduler { return none{} }
+
+// Explain implements [Explainer].
+func (none) Explain(*Flow, time.Duration) Reasons { return Reasons{Rule: "nobody is ever picked"} }

@@ -23,3 +23,20 @@ func (n *nq) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	}
 	return shortestDelay(n.servers)
 }
+
+// Fork implements [Scheduler].
+func (n *nq) Fork(_ *Flow, twin Twins) Scheduler { return &nq{n.fork(twin)} }
+
+// Explain implements [Explainer]: an idle server is one whose delay is nothing.
+func (n *nq) Explain(*Flow, time.Duration) Reasons {
+	r := Reasons{
+		Rule:       "the first server without active connections wins; else the least (active + 1) per weight",
+		Candidates: compared(n.servers, delay, byWeight),
+	}
+	for i := range r.Candidates {
+		if c := &r.Candidates[i]; c.Server.Active() == 0 && c.Out == "" {
+			c.Load, c.Per, c.Note = 0, 1, "idle"
+		}
+	}
+	return r
+}

@@ -26,3 +26,21 @@ func (o *ovf) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	}
 	return best
 }
+
+// Fork implements [Scheduler].
+func (o *ovf) Fork(_ *Flow, twin Twins) Scheduler { return &ovf{o.fork(twin)} }
+
+// Explain implements [Explainer].
+func (o *ovf) Explain(*Flow, time.Duration) Reasons {
+	r := Reasons{
+		Rule:       "the greatest weight wins, of servers with no more active connections than weight",
+		Most:       true,
+		Candidates: compared(o.servers, byWeight, one),
+	}
+	for i := range r.Candidates {
+		if c := &r.Candidates[i]; c.Out == "" && c.Server.Active() > c.Server.Weight() {
+			c.Out = "overflowed"
+		}
+	}
+	return r
+}

@@ -62,6 +62,7 @@ func (p *play) run(t *rapid.T) {
 		"readd":   p.readd,
 		"load":    p.load,
 		"release": p.release,
+		"fork":    p.fork,
 	})
 }
 

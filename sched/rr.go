@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -48,4 +49,24 @@ func (r *rr) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer
 	}
 	r.last = at
 	r.servers = servers
+}
+
+// Fork implements [Scheduler].
+func (r *rr) Fork(_ *Flow, twin Twins) Scheduler { return &rr{r.fork(twin), r.last} }
+
+// Explain implements [Explainer]: the turns are counted from behind the last
+// pick, which has the last one.
+func (r *rr) Explain(*Flow, time.Duration) Reasons {
+	var place *ipvs.RealServer
+	if r.last >= 0 {
+		place = r.servers[r.last]
+	}
+	out := Reasons{Rule: "the next turn wins, in list order", Facts: []Fact{{"the turns go on behind", named(place)}}}
+	for turn := range r.servers {
+		s := r.servers[(r.last+1+turn)%len(r.servers)]
+		out.Candidates = append(out.Candidates, Candidate{
+			Server: s, Load: int64(turn + 1), Per: 1, Out: unfit(s), Note: fmt.Sprintf("turn %d", turn+1),
+		})
+	}
+	return out
 }

@@ -181,8 +181,8 @@ func TestTwosDraws(t *testing.T) {
 // TestTwosSource: equal sources give equal picks, nil among them; others do
 // not.
 func TestTwosSource(t *testing.T) {
-	play := func(rng *rand.Rand) string {
-		s, err := New("twos", 0, rng)
+	play := func(random *rand.PCG) string {
+		s, err := New("twos", 0, random)
 		if err != nil {
 			t.Fatalf("New(twos) = %v, want no error", err)
 		}
@@ -192,11 +192,10 @@ func TestTwosSource(t *testing.T) {
 		}
 		return w.picks(50, bindNothing)
 	}
-	seeded := func(a, b uint64) *rand.Rand { return rand.New(rand.NewPCG(a, b)) }
-	if got, want := play(nil), play(seeded(1, 2)); got != want {
+	if got, want := play(nil), play(rand.NewPCG(1, 2)); got != want {
 		t.Errorf("picks with a nil source %s, want %s", got, want)
 	}
-	if a, b := play(seeded(3, 4)), play(seeded(5, 6)); a == b {
+	if a, b := play(rand.NewPCG(3, 4)), play(rand.NewPCG(5, 6)); a == b {
 		t.Errorf("two sources give the same 50 picks %s", a)
 	}
 }

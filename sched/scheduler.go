@@ -36,6 +36,25 @@ type Scheduler interface {
 	// The numbers of changed are already the new ones; after a Delete it is no
 	// longer in servers. One call tells of one change.
 	Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer)
+
+	// Fork returns a scheduler of its own in the same state: asked for f, it
+	// picks the twin of the server that this one would pick, and goes on like
+	// that while the same is done to both. It is never asked for another flow
+	// nor told of a change, and the two share nothing that either may write.
+	Fork(f *Flow, twin Twins) Scheduler
+}
+
+// Twins returns the server that stands in for s in a fork, always the same one;
+// it takes nil for nil.
+type Twins func(s *ipvs.RealServer) *ipvs.RealServer
+
+// All returns the twins of servers, in a slice of its own.
+func (t Twins) All(servers []*ipvs.RealServer) []*ipvs.RealServer {
+	all := make([]*ipvs.RealServer, len(servers))
+	for i, s := range servers {
+		all[i] = t(s)
+	}
+	return all
 }
 
 // UpdateKind says why a scheduler's server list is handed over again.
@@ -86,3 +105,6 @@ type list struct {
 func (l *list) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
 	l.servers = servers
 }
+
+// fork returns the list with the servers' twins.
+func (l *list) fork(twin Twins) list { return list{twin.All(l.servers)} }

@@ -19,6 +19,9 @@ func (s *sed) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	return shortestDelay(s.servers)
 }
 
+// delay is the load that sed and nq compare.
+func delay(s *ipvs.RealServer) int64 { return int64(s.Active()) + 1 }
+
 // shortestDelay is the sed rule, which nq falls back to.
 func shortestDelay(servers []*ipvs.RealServer) *ipvs.RealServer {
 	var best *ipvs.RealServer
@@ -28,9 +31,17 @@ func shortestDelay(servers []*ipvs.RealServer) *ipvs.RealServer {
 		if weight <= 0 || s.Overloaded() {
 			continue
 		}
-		if delay := int64(s.Active()) + 1; best == nil || bestDelay*weight > delay*bestWeight {
-			best, bestDelay, bestWeight = s, delay, weight
+		if d := delay(s); best == nil || bestDelay*weight > d*bestWeight {
+			best, bestDelay, bestWeight = s, d, weight
 		}
 	}
 	return best
+}
+
+// Fork implements [Scheduler].
+func (s *sed) Fork(_ *Flow, twin Twins) Scheduler { return &sed{s.fork(twin)} }
+
+// Explain implements [Explainer].
+func (s *sed) Explain(*Flow, time.Duration) Reasons {
+	return Reasons{Rule: "the least (active connections + 1) per weight wins", Candidates: compared(s.servers, delay, byWeight)}
 }

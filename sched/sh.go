@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"time"
 
 	"natlb/ipvs"
@@ -24,6 +25,7 @@ const (
 // Source: ip_vs_sh.c.
 type sh struct {
 	clientKey
+	list
 	slots [shSlots]*ipvs.RealServer
 }
 
@@ -45,15 +47,19 @@ func (h *sh) Schedule(f *Flow, _ time.Duration) *ipvs.RealServer {
 		return nil
 	}
 	for offset := range uint32(shSlots) {
-		if s := h.slots[(2*slot+offset)%shSlots]; s.Eligible() {
+		if s := h.slots[shProbe(slot, offset)]; s.Eligible() {
 			return s
 		}
 	}
 	return nil
 }
 
+// shProbe returns a slot that the fallback looks at for a client of slot.
+func shProbe(slot, offset uint32) uint32 { return (2*slot + offset) % shSlots }
+
 // Update deals the table.
 func (h *sh) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
+	h.servers = servers
 	clear(h.slots[:])
 	if len(servers) == 0 {
 		return
@@ -65,5 +71,28 @@ func (h *sh) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer
 		if dealt++; dealt >= s.Weight() {
 			next, dealt = (next+1)%len(servers), 0
 		}
+	}
+}
+
+// Fork implements [Scheduler].
+func (h *sh) Fork(_ *Flow, twin Twins) Scheduler {
+	c := &sh{clientKey: h.clientKey, list: h.fork(twin)}
+	copy(c.slots[:], twin.All(h.slots[:]))
+	return c
+}
+
+// Explain implements [Explainer].
+func (h *sh) Explain(f *Flow, _ time.Duration) Reasons {
+	slot := hash32(h.of(f), shBits)
+	probes := []uint32{slot}
+	if h.fallback {
+		for offset := range uint32(shSlots) {
+			probes = append(probes, shProbe(slot, offset))
+		}
+	}
+	return Reasons{
+		Rule:       "the server of the client's slot wins" + h.elseNext(),
+		Facts:      []Fact{h.fact(f), {"slot", fmt.Sprintf("%d of %d", slot, shSlots)}},
+		Candidates: probed(h.servers, h.slots[:], probes),
 	}
 }

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -17,17 +18,15 @@ import (
 // Source: ip_vs_twos.c.
 type twos struct {
 	list
-	rng *rand.Rand
+	random *rand.PCG
+	rng    *rand.Rand // draws from random
 }
 
-func newTwos(rng *rand.Rand) *twos { return &twos{rng: rng} }
+func newTwos(random *rand.PCG) *twos { return &twos{random: random, rng: rand.New(random)} }
 
 // Schedule draws two servers and compares them.
 func (t *twos) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	var total int64
-	for _, s := range t.servers {
-		total += share(s)
-	}
+	total := t.total()
 	if total == 0 {
 		return nil
 	}
@@ -40,6 +39,14 @@ func (t *twos) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 		return second
 	}
 	return first
+}
+
+// total returns the weight that takes part in a draw.
+func (t *twos) total() (sum int64) {
+	for _, s := range t.servers {
+		sum += share(s)
+	}
+	return sum
 }
 
 // drawn returns the server in whose share of the total weight the draw falls.
@@ -64,4 +71,39 @@ func share(s *ipvs.RealServer) int64 {
 		return 0
 	}
 	return int64(max(s.Weight(), 0))
+}
+
+// Fork implements [Scheduler]: the fork has the same draws before it.
+func (t *twos) Fork(_ *Flow, twin Twins) Scheduler {
+	random := *t.random
+	f := newTwos(&random)
+	f.list = t.fork(twin)
+	return f
+}
+
+// Explain implements [Explainer]. It draws from a copy of the random source.
+func (t *twos) Explain(*Flow, time.Duration) Reasons {
+	r := Reasons{Rule: "of two servers drawn by weight the one with the least load per weight wins, 256 x active + inactive connections"}
+	total := t.total()
+	if total == 0 {
+		r.Candidates = compared(t.servers, overhead, byWeight)
+		return r
+	}
+	random := *t.random
+	rng := rand.New(&random)
+	for _, when := range []string{"first", "second"} {
+		draw := rng.Int64N(total + 1)
+		s := t.drawn(draw)
+		r.Facts = append(r.Facts, Fact{when + " draw", fmt.Sprintf("%d of 0 to %d: %s", draw, total, named(s))})
+		if s != nil && (len(r.Candidates) == 0 || r.Candidates[0].Server != s) {
+			r.Candidates = append(r.Candidates, Candidate{Server: s, Load: overhead(s), Per: byWeight(s), Note: "drawn " + when})
+		}
+	}
+	r.Candidates = others(r.Candidates, t.servers, "not drawn")
+	for i := range r.Candidates {
+		if c := &r.Candidates[i]; c.Out != "" && unfit(c.Server) != "" {
+			c.Out = unfit(c.Server)
+		}
+	}
+	return r
 }

@@ -34,3 +34,13 @@ func leastLoaded(servers []*ipvs.RealServer) *ipvs.RealServer {
 	}
 	return best
 }
+
+// Fork implements [Scheduler].
+func (w *wlc) Fork(_ *Flow, twin Twins) Scheduler { return &wlc{w.fork(twin)} }
+
+// Explain implements [Explainer].
+func (w *wlc) Explain(*Flow, time.Duration) Reasons {
+	return Reasons{Rule: wlcRule, Candidates: compared(w.servers, overhead, byWeight)}
+}
+
+const wlcRule = "the least load per weight wins, 256 x active + inactive connections"

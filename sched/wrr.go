@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"fmt"
 	"time"
 
 	"natlb/ipvs"
@@ -118,4 +119,51 @@ func gcd(a, b int) int {
 		a, b = b, a%b
 	}
 	return a
+}
+
+// Fork implements [Scheduler].
+func (w *wrr) Fork(_ *Flow, twin Twins) Scheduler {
+	c := *w
+	c.list = w.fork(twin)
+	return &c
+}
+
+// Explain implements [Explainer]: it counts the steps of the walk to each
+// server's next turn.
+func (w *wrr) Explain(*Flow, time.Duration) Reasons {
+	var place *ipvs.RealServer
+	if w.at >= 0 {
+		place = w.servers[w.at]
+	}
+	r := Reasons{
+		Rule: "the next turn on the walk down the levels wins; a server's weight must reach the level",
+		Facts: []Fact{
+			{"the walk goes on behind", named(place)},
+			{"level", fmt.Sprintf("%d of %d, in steps of %d", w.level, w.top, w.step)},
+		},
+	}
+	for i, s := range w.servers {
+		c := Candidate{Server: s, Per: 1, Out: unfit(s)}
+		if c.Out == "" {
+			rounds, level := w.turn(i, int(s.Weight()))
+			c.Load = int64(rounds*len(w.servers) + i - w.at)
+			c.Note = fmt.Sprintf("turn at level %d after %d places", level, c.Load)
+		}
+		r.Candidates = append(r.Candidates, c)
+	}
+	return r
+}
+
+// turn returns after how many ends of the list the walk offers server i a turn
+// that its weight is enough for, and at which level.
+func (w *wrr) turn(i, weight int) (rounds, level int) {
+	if i > w.at && weight >= w.level {
+		return 0, w.level
+	}
+	below := (w.level - 1) / w.step // levels that are left before the restart
+	if n := max(1, (w.level-weight+w.step-1)/w.step); n <= below {
+		return n, w.level - n*w.step
+	}
+	n := max(0, (w.top-weight+w.step-1)/w.step)
+	return below + 1 + n, w.top - n*w.step
 }
