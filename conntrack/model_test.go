@@ -69,6 +69,7 @@ func TestTableEqualsModel(t *testing.T) {
 			"evict":   m.evict,
 			"port":    m.setCPort,
 			"help":    m.help,
+			"fork":    m.fork,
 		})
 	})
 }

@@ -219,14 +219,16 @@ func (t *Table4) NextExpiry(now time.Duration) time.Duration {
 	return t.wheel.next()
 }
 
+// evictLook is how many places Evict looks at.
+const evictLook = 64
+
 // Evict removes one entry to make room: one of which nothing shows that both its
 // ends are there (half-open, announced, UDP without an answer) first, then a
 // finished one, never an established one. It looks at a bounded number of entries
 // and reports whether it found one.
 func (t *Table4) Evict() bool {
-	const look = 64
 	var finished Ref
-	for range min(look, int(t.used)) {
+	for range min(evictLook, int(t.used)) {
 		t.hand = t.hand%t.used + 1
 		c := t.At(t.hand)
 		if !c.live || c.NControl > 0 || c.Flags&Template != 0 {

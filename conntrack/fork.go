@@ -1,0 +1,99 @@
+package conntrack
+
+import "slices"
+
+// ClientEnd is the client's end of a connection: address and port in host byte
+// order. Templates and portless entries are filed under port 0.
+type ClientEnd struct {
+	CIP   uint32
+	CPort uint16
+	Proto uint8
+}
+
+// forkRoom is how many entries a fork takes beyond those that it begins with.
+const forkRoom = 16
+
+// Fork returns a table of its own in which packets of some client ends meet what
+// they would meet in t: copies of all entries filed under these ends and of those
+// that also names, each with what controls it, and of what a full t would look
+// at to make room. refs gives the place in the fork of each entry that was
+// copied. The cost does not depend on the number of entries in t, and the fork
+// has room for a few more.
+//
+// An entry's Template is left as it is: it names an entry of another table.
+func (t *Table4) Fork(died func(*Conn4), ends []ClientEnd, also ...Ref) (f *Table4, refs map[Ref]Ref) {
+	wanted := t.evictable() // in front, where the fork's own search begins
+	wanted = append(wanted, also...)
+	for _, e := range ends {
+		wanted = append(wanted, t.chain(e)...)
+	}
+	for i := 0; i < len(wanted); i++ {
+		if c := t.At(wanted[i]); c.live && c.Control != 0 {
+			wanted = append(wanted, c.Control)
+		}
+	}
+	f = &Table4{cfg: t.cfg, index: newIndex(), slabs: [][]Conn4{make([]Conn4, len(wanted)+forkRoom)}}
+	f.wheel.tick, f.wheel.level = t.wheel.tick, t.wheel.level
+	refs = make(map[Ref]Ref, len(wanted))
+	for _, r := range wanted {
+		if refs[r] == 0 {
+			refs[r] = f.take()
+		}
+	}
+	// Chains are named newest first, and the newest has to be entered last.
+	for _, r := range slices.Backward(wanted) {
+		if c := f.At(refs[r]); !c.live {
+			t.copyTo(f, r, refs)
+		}
+	}
+	f.cfg.Died, f.cfg.Max = died, f.live+min(max(t.cfg.Max-t.live, 0), forkRoom)
+	return f, refs
+}
+
+// copyTo makes the entry of f that stands for r. One that has ended stays a gap.
+func (t *Table4) copyTo(f *Table4, r Ref, refs map[Ref]Ref) {
+	from, to := t.At(r), refs[r]
+	if !from.live {
+		return
+	}
+	c := f.At(to)
+	*c = *from
+	c.Control = refs[from.Control]
+	c.timerPrev, c.timerNext, c.timerSlot = 0, 0, 0
+	f.enter(to, c)
+	f.wheel.place(f, to, c)
+	f.live++
+	if c.Flags&NoCPort != 0 {
+		f.portless++
+	}
+	if h := t.helpers[r]; h != nil {
+		*f.Helper(to) = *h
+	}
+}
+
+// chain returns the entries filed under a client's end, newest first.
+func (t *Table4) chain(e ClientEnd) (refs []Ref) {
+	h := t.hash(e.Proto, e.CIP, e.CPort)
+	for r := *t.index.bucket(h); r != 0; {
+		c := t.At(r)
+		if c.hash == h {
+			refs = append(refs, r)
+		}
+		r = c.next
+	}
+	return refs
+}
+
+// evictable returns the places that Evict would look at if it were called now,
+// none while there is room.
+func (t *Table4) evictable() (refs []Ref) {
+	if t.live < t.cfg.Max {
+		return nil
+	}
+	hand := t.hand
+	for range min(evictLook, int(t.used)) {
+		hand = hand%t.used + 1
+		refs = append(refs, hand)
+	}
+	return refs
+}
