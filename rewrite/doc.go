@@ -12,6 +12,8 @@
 //	         ├─► ICMPError, EchoReply, TCPReset (a new frame)       ─► back to the sender
 //	         └─► Segment, Fragment, CompleteChecksum (new frames)   ─► a link that cannot take it whole
 //
+//	Probe (a new frame) ─► ParseIPv4: what if such a packet came?
+//
 // Addresses and ports are integers in host byte order everywhere in the API;
 // [ParseIPv4] converts once. Names that end in IPv4, or that take 32-bit
 // addresses, are about IPv4 alone.

@@ -1,0 +1,54 @@
+package rewrite
+
+import "encoding/binary"
+
+// ProbeLen is the length in bytes of the longest frame that [Probe] writes.
+const ProbeLen = EthernetLen + ipv4MinLen + tcpMinLen
+
+// probeWindow is the window of a probe: what Linux offers without options.
+const probeWindow = 64240
+
+// Probe writes into dst the frame of a packet without payload as a client or a
+// server sends it, and returns its length, 0 when dst is too small: for p.Proto
+// TCP a segment with the flags p.TCPFlags, for UDP a datagram; other protocols are
+// not written. Addresses and ports are those of p. TTL 64, DF, IP identification
+// and sequence numbers 0; all checksums are complete.
+func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
+	total := ipv4MinLen + l4MinLen(p.Proto)
+	if p.Proto != ProtoTCP && p.Proto != ProtoUDP || len(dst) < EthernetLen+total {
+		return 0
+	}
+	dst = dst[:EthernetLen+total]
+	copy(dst[0:6], dstMAC[:])
+	copy(dst[6:12], srcMAC[:])
+	binary.BigEndian.PutUint16(dst[12:14], etherTypeIPv4)
+	putIPv4(dst[EthernetLen:], ipv4Answer{flags: flagDF, proto: p.Proto, src: p.Src, dst: p.Dst})
+	l4 := dst[EthernetLen+ipv4MinLen:]
+	clear(l4)
+	binary.BigEndian.PutUint16(l4[0:2], p.SrcPort)
+	binary.BigEndian.PutUint16(l4[2:4], p.DstPort)
+	pseudo := pseudoSum(p.Src, p.Dst, p.Proto, len(l4))
+	if p.Proto == ProtoUDP {
+		finishDatagram(l4, pseudo)
+		return len(dst)
+	}
+	l4[12], l4[13] = tcpMinLen/4<<4, p.TCPFlags
+	binary.BigEndian.PutUint16(l4[14:16], probeWindow)
+	binary.BigEndian.PutUint16(l4[16:18], Checksum(l4, pseudo))
+	return len(dst)
+}
+
+// ChecksumOK reports whether the checksum of an unfragmented TCP segment, UDP
+// datagram or ICMP message is right; a UDP checksum of 0, "none", is. It has no
+// meaning for a partial checksum, and for other protocols the answer is false.
+func ChecksumOK(frame []byte, p *Packet) bool {
+	switch l4 := frame[p.L4:p.End]; {
+	case p.Fragment() || len(l4) < l4MinLen(p.Proto):
+		return false
+	case p.Proto == ProtoTCP:
+		return TCPChecksumOK(frame, p)
+	case p.Proto == ProtoUDP:
+		return l4[6] == 0 && l4[7] == 0 || Sum(l4, pseudoSum(p.Src, p.Dst, ProtoUDP, len(l4))) == 0xffff
+	}
+	return ICMPChecksumOK(frame, p)
+}
