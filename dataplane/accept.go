@@ -74,7 +74,7 @@ func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 			return true
 		}
 	}
-	return (p.Proto == rewrite.ProtoTCP || p.Proto == rewrite.ProtoUDP) && s.view.host.IsLocal(p.Dst) && s.targeted(p)
+	return (p.Proto == rewrite.ProtoTCP || p.Proto == rewrite.ProtoUDP) && s.view.host.IsLocal(p.Dst) && s.view.targeted(p)
 }
 
 // answerAsHost does what a host does with a packet to its own address that no

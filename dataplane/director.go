@@ -118,7 +118,7 @@ func NewDirector(cfg Config) *Director {
 	}
 	d.templates.init(d)
 	for i := range cfg.Shards {
-		d.shards = append(d.shards, newShard(d, i))
+		d.shards = append(d.shards, newShard(d, i, arenaSize))
 	}
 	d.publish()
 	return d

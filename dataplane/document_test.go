@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,7 +14,7 @@ import (
 )
 
 // TestVerdictsAreDocumented: docs/verdicts.md says of every verdict, in their
-// order, what it means and what to do about it.
+// order, what it means, in the words of the program, and what to do about it.
 func TestVerdictsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../docs/verdicts.md")
 	if err != nil {
@@ -21,11 +22,11 @@ func TestVerdictsAreDocumented(t *testing.T) {
 	}
 	var want, got []string
 	for v := range dataplane.Verdict(dataplane.NumVerdicts) {
-		want = append(want, v.String())
+		want = append(want, v.String()+": "+v.Meaning())
 	}
-	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| [^|]+ \\| [^|]+ \\|$")
+	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([^|]+) \\| [^|]+ \\|$")
 	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
-		got = append(got, m[1])
+		got = append(got, m[1]+": "+strings.ReplaceAll(m[2], "`", ""))
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rows of docs/verdicts.md (-dataplane +document):\n%s", diff)

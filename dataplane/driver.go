@@ -24,7 +24,7 @@ type Driver struct {
 func (d *Director) NewDriver(i int, emit func(out []Frame, ask []Resolve)) *Driver {
 	dr := &Driver{shard: d.shards[i], emit: emit}
 	if len(d.shards) > 1 {
-		dr.out = newOutbox()
+		dr.out = newOutbox(arenaSize)
 	}
 	return dr
 }

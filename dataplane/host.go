@@ -34,6 +34,7 @@ type Hop struct {
 	MTU      int   // greatest IP packet, in bytes
 	MAC      [6]byte
 	LinkMAC  [6]byte // source MAC to send with
+	Via      uint32  // whose MAC it is: a gateway, or the address itself; 0 for a gateway without an IPv4 address
 }
 
 // LinkState is the state of a link.

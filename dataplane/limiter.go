@@ -54,6 +54,13 @@ func (b *bucket) take(now, each time.Duration, size int) bool {
 	return true
 }
 
+// copyTo makes to a limiter of its own in the same state.
+func (l *limiter) copyTo(to *limiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	to.limits, to.all, to.clients = l.limits, l.all, l.clients
+}
+
 // allow takes a token for an error to addr.
 func (l *limiter) allow(addr uint32, now time.Duration) bool {
 	l.mu.Lock()

@@ -86,7 +86,7 @@ func (s *Shard) retryWaiting(now time.Duration) {
 		if !hop.Failed {
 			h.pending = true
 		}
-		lost := hop.Kind != HopForward || hop.Failed && h.pending || now >= h.until
+		lost := h.lost(hop, now)
 		if !hop.Resolved && !lost {
 			kept = append(kept, *h)
 			continue
@@ -110,6 +110,27 @@ func (s *Shard) retryWaiting(now time.Duration) {
 	}
 	clear(w.frames[len(kept):])
 	w.frames = kept
+}
+
+// lost reports whether the neighbour has not answered, or never will.
+func (h *waitingFrame) lost(hop *Hop, now time.Duration) bool {
+	return hop.Kind != HopForward || hop.Failed && h.pending || now >= h.until
+}
+
+// outline returns what can be told of the waiting frames without their bytes,
+// those left out that view lets go.
+func (w *neighbours) outline(v *view, now time.Duration) neighbours {
+	o := neighbours{view: v}
+	for i := range w.frames {
+		h := w.frames[i]
+		if hop := v.host.Lookup(h.dst); hop.Resolved || h.lost(&hop, now) {
+			continue
+		}
+		o.bytes += len(h.data)
+		h.data = nil
+		o.frames = append(o.frames, h)
+	}
+	return o
 }
 
 // unreachable tells the sender that the next hop does not answer, as the

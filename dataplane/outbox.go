@@ -19,8 +19,8 @@ const (
 	arenaSize = MaxBatch * 2 * (64 << 10)
 )
 
-func newOutbox() outbox {
-	return outbox{frames: make([]Frame, 0, 4*MaxBatch), arena: make([]byte, arenaSize)}
+func newOutbox(arena int) outbox {
+	return outbox{frames: make([]Frame, 0, 4*MaxBatch), arena: make([]byte, arena)}
 }
 
 func (o *outbox) reset() {

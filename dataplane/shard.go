@@ -56,8 +56,8 @@ type Shard struct {
 // expireBudget bounds the entries that one batch looks at to end connections.
 const expireBudget = 512
 
-func newShard(d *Director, id int) *Shard {
-	s := &Shard{dir: d, id: id, out: newOutbox()}
+func newShard(d *Director, id, arena int) *Shard {
+	s := &Shard{dir: d, id: id, out: newOutbox(arena)}
 	s.table = conntrack.NewTable4(conntrack.Config{
 		Seed: d.cfg.Seed, Max: d.cfg.MaxConns, Died: s.died,
 	})

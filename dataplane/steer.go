@@ -110,7 +110,7 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 		return false
 	}
 	st := s.view.steering
-	addr, port := s.client(p)
+	addr, port := s.view.client(p)
 	owner := st.of(addr, port)
 	switch {
 	case s.asked == askedFormer:
@@ -135,20 +135,20 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 
 // client returns the end of a packet that is the client: the sender, but of what
 // a real server sends to anything else than a VIP.
-func (s *Shard) client(p *rewrite.Packet) (addr uint32, port uint16) {
-	if s.view.roles.of(p.Dst)&(roleVIP|roleOwned) == 0 && s.view.roles.of(p.Src)&roleServer != 0 && !s.targeted(p) {
+func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16) {
+	if v.roles.of(p.Dst)&(roleVIP|roleOwned) == 0 && v.roles.of(p.Src)&roleServer != 0 && !v.targeted(p) {
 		return p.Dst, p.DstPort
 	}
 	return p.Src, p.SrcPort
 }
 
 // targeted reports whether firewall marks lead a packet to a service.
-func (s *Shard) targeted(p *rewrite.Packet) bool {
-	if len(s.view.targets) == 0 {
+func (v *view) targeted(p *rewrite.Packet) bool {
+	if len(v.targets) == 0 {
 		return false
 	}
 	dst := fromAddr4(p.Dst)
-	return slices.ContainsFunc(s.view.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
+	return slices.ContainsFunc(v.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
 }
 
 // knows reports whether the shard has the connection of a packet.

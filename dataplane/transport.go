@@ -12,28 +12,33 @@ import (
 // transport handles a TCP or UDP packet: as part of a connection in either
 // direction, as the start of a new one, or as none of IPVS's business.
 func (s *Shard) transport(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
-	// A packet to a VIP is nearly always a request, any other nearly always a
-	// reply; trying the likely direction first saves a look-up.
 	toVIP := s.view.roles.of(p.Dst)&roleVIP != 0
+	r, dir := s.known(p, toVIP)
+	switch {
+	case r == 0 && !toVIP && s.view.marks == nil: // a mark's service may have any address
+		return s.accept(f, p, now)
+	case r == 0:
+		return s.schedule(f, p, 0, now)
+	case dir == conntrack.Out:
+		return s.reply(f, p, r, now)
+	}
+	return s.request(f, p, r, now)
+}
+
+// known returns the connection of a packet and which of its ends sent it, or 0.
+// A packet to a VIP is nearly always a request, any other nearly always a reply;
+// trying the likely direction first saves a look-up.
+func (s *Shard) known(p *rewrite.Packet, toVIP bool) (conntrack.Ref, conntrack.Direction) {
 	if !toVIP {
 		if r := s.table.FindOut(p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort); r != 0 {
-			return s.reply(f, p, r, now)
+			return r, conntrack.Out
 		}
 	}
 	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
-	if r := s.table.FindIn(&key); r != 0 {
-		return s.request(f, p, r, now)
+	if r := s.table.FindIn(&key); r != 0 || !toVIP {
+		return r, conntrack.In
 	}
-	if toVIP {
-		if r := s.table.FindOut(p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort); r != 0 {
-			return s.reply(f, p, r, now)
-		}
-		return s.schedule(f, p, 0, now)
-	}
-	if s.view.marks != nil {
-		return s.schedule(f, p, 0, now) // a mark's service may have any address
-	}
-	return s.accept(f, p, now)
+	return s.table.FindOut(p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort), conntrack.Out
 }
 
 // request handles a client's packet of a known connection (semantics 5.2, 5.3).
@@ -180,11 +185,16 @@ func (s *Shard) pick(p *rewrite.Packet, svc *serviceView, now time.Duration) (n 
 
 // schedulePick asks the scheduler of a service.
 func (s *Shard) schedulePick(p *rewrite.Packet, svc *serviceView, now time.Duration) *ipvs.RealServer {
-	s.flow = sched.Flow{
+	s.flow = flowOf(p)
+	return svc.schedule(&s.flow, now)
+}
+
+// flowOf returns what schedulers may know of a packet.
+func flowOf(p *rewrite.Packet) sched.Flow {
+	return sched.Flow{
 		CIP: fromAddr4(p.Src), VIP: fromAddr4(p.Dst), CPort: p.SrcPort, VPort: p.DstPort,
 		Proto: ipvs.Protocol(p.Proto),
 	}
-	return svc.schedule(&s.flow, now)
 }
 
 // connect enters a new connection into the table and into the counts.

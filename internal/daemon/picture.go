@@ -53,10 +53,14 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop {
 		return dataplane.Hop{Kind: dataplane.HopElsewhere}
 	}
 	n := p.view.Neighbour(r.Link, r.NextHop)
+	var via uint32
+	if r.NextHop.Is4() {
+		via = number4(r.NextHop)
+	}
 	return dataplane.Hop{
 		Kind: dataplane.HopForward, Link: link, MTU: r.MTU,
 		Resolved: n.State == hostnet.NeighbourUsable, Failed: n.State == hostnet.NeighbourFailed,
-		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC,
+		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC, Via: via,
 	}
 }
 

@@ -1,6 +1,7 @@
 package packettest
 
 import (
+	"encoding/binary"
 	"maps"
 	"net/netip"
 
@@ -76,6 +77,7 @@ func (h *Host) Lookup(dst uint32) dataplane.Hop {
 	hop := dataplane.Hop{
 		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, LinkMAC: link.MAC,
 		Resolved: state <= Stale, Stale: state == Stale, Failed: state == Failed,
+		Via: binary.BigEndian.Uint32(gateway.AsSlice()),
 	}
 	if hop.Resolved {
 		hop.MAC = NeighbourMAC(gateway)

@@ -100,11 +100,11 @@ func TestHost(t *testing.T) {
 		b := a.As4()
 		return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 	}
-	want := dataplane.Hop{Kind: dataplane.HopForward, Resolved: true, MTU: 1400, MAC: NeighbourMAC(router)}
+	want := dataplane.Hop{Kind: dataplane.HopForward, Resolved: true, MTU: 1400, MAC: NeighbourMAC(router), Via: number(router)}
 	if got := h.Lookup(number(far)); got != want {
 		t.Errorf("Lookup(%v) = %+v, want %+v", far, got, want)
 	}
-	want = dataplane.Hop{Kind: dataplane.HopForward, Link: 1, Failed: true, MTU: 1500}
+	want = dataplane.Hop{Kind: dataplane.HopForward, Link: 1, Failed: true, MTU: 1500, Via: number(near)}
 	if got := h.Lookup(number(near)); got != want {
 		t.Errorf("Lookup(%v) = %+v, want %+v", near, got, want)
 	}

@@ -1,0 +1,262 @@
+package dataplane
+
+import (
+	"fmt"
+
+	"natlb/conntrack"
+	"natlb/ipvs"
+	"natlb/rewrite"
+)
+
+// Explain says what the director would do with a packet, and why, and changes
+// nothing: it tries the packet on a copy of what the packet can touch. The error
+// wraps ipvs.ErrInvalid or ipvs.ErrUnsupported.
+func (d *Director) Explain(q ipvs.Question) (*ipvs.Explanation, error) {
+	t, err := d.newTrial(&q)
+	if err != nil {
+		return nil, err
+	}
+	return t.run(), nil
+}
+
+// newTrial builds the packet that is asked about and a copy to try it on.
+func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
+	if err := checkQuestion(q); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := rewrite.Packet{Proto: uint8(q.Proto), TCPFlags: uint8(q.Flags)}
+	client, other := q.Client, q.Virtual
+	side := VIPSide
+	if q.Server.IsValid() {
+		other, side = q.Server, DIPSide
+	}
+	p.Src, p.SrcPort, p.Dst, p.DstPort = addr4(client.Addr()), client.Port(), addr4(other.Addr()), other.Port()
+	if q.Server.IsValid() {
+		p.Src, p.SrcPort, p.Dst, p.DstPort = p.Dst, p.DstPort, p.Src, p.SrcPort
+	} else if p.SrcPort == 0 && !d.freePort(&p) {
+		return nil, fmt.Errorf("%w: %v has connections from every port that was tried: give the client's port", ipvs.ErrInvalid, client.Addr())
+	}
+	if p.TCPFlags == 0 {
+		p.TCPFlags = conntrack.FlagSYN
+		if q.Server.IsValid() {
+			p.TCPFlags |= conntrack.FlagACK
+		}
+	}
+	link, err := d.linkFrom(q.Link, p.Src, side)
+	if err != nil {
+		return nil, err
+	}
+	f := d.probe(link, &p)
+	return d.fork(f, p, q.Mark), nil
+}
+
+func checkQuestion(q *ipvs.Question) error {
+	other, name := q.Virtual, "the virtual address"
+	if q.Server.IsValid() {
+		other, name = q.Server, "the real server"
+	}
+	switch {
+	case q.Proto != ipvs.TCP && q.Proto != ipvs.UDP:
+		return fmt.Errorf("%w: protocol %v: packets of TCP and UDP can be explained", ipvs.ErrInvalid, q.Proto)
+	case !q.Client.IsValid() || !other.IsValid():
+		return fmt.Errorf("%w: the client and %s are needed", ipvs.ErrInvalid, name)
+	case !q.Client.Addr().Is4() || !other.Addr().Is4():
+		return fmt.Errorf("%w: IPv6", ipvs.ErrUnsupported)
+	case other.Port() == 0:
+		return fmt.Errorf("%w: %s %v needs a port", ipvs.ErrInvalid, name, other.Addr())
+	case q.Server.IsValid() && q.Client.Port() == 0:
+		return fmt.Errorf("%w: which port of %v does the server answer?", ipvs.ErrInvalid, q.Client.Addr())
+	}
+	return nil
+}
+
+// freePort gives p a client's port from which there is no connection. It looks
+// at a bounded number of them.
+func (d *Director) freePort(p *rewrite.Packet) bool {
+	const first, most = 40000, 256
+	defer d.freeze()()
+ports:
+	for p.SrcPort = first; p.SrcPort < first+most; p.SrcPort++ {
+		for _, s := range d.shards {
+			if r, _ := s.known(p, true); r != 0 {
+				continue ports
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// linkFrom returns the link that a packet comes in by: the one named, or the one
+// of that side that leads back to src, or the first of that side.
+func (d *Director) linkFrom(name string, src uint32, side Side) (uint8, error) {
+	first := -1
+	back := d.host.Lookup(src)
+	for i, l := range d.cfg.Links {
+		switch {
+		case l.Name == name:
+			return uint8(i), nil
+		case name != "" || l.Side&side == 0:
+		case back.Kind == HopForward && int(back.Link) == i:
+			return uint8(i), nil
+		case first < 0:
+			first = i
+		}
+	}
+	if name != "" || first < 0 {
+		var known []string
+		for _, l := range d.cfg.Links {
+			known = append(known, l.Name)
+		}
+		return 0, fmt.Errorf("%w: the director has no interface %q (it has %q)", ipvs.ErrInvalid, name, known)
+	}
+	return uint8(first), nil
+}
+
+// probe writes the packet as its sender, or the router before it, would send it
+// to the director, and reads it back into p.
+func (d *Director) probe(link uint8, p *rewrite.Packet) Frame {
+	sender := [6]byte{2} // locally administered; nobody answers to it
+	if back := d.host.Lookup(p.Src); back.Resolved && back.Link == link {
+		sender = back.MAC
+	}
+	data := make([]byte, rewrite.ProbeLen)
+	data = data[:rewrite.Probe(data, p, sender, d.host.Link(link).MAC)]
+	rewrite.ParseIPv4(data, p)
+	return Frame{Data: data, WireLen: uint32(len(data)), Link: link}
+}
+
+// run tries the packet.
+func (t *trial) run() *ipvs.Explanation {
+	s, p := t.shard, &t.packet
+	x := &ipvs.Explanation{Received: t.describe(&t.frame), Mark: t.mark}
+	s.Begin(t.now)
+	before := t.snapshot()
+	f := t.frame
+	v := s.Process(&f, t.now)
+	s.End()
+
+	x.Verdict, x.Meaning = v.String(), v.Meaning()
+	after := t.snapshot()
+	x.Connection = t.entry(before.conn)
+	conn := after.conn
+	switch {
+	case before.conn == nil || before.dir == conntrack.In && !after.continues(&before) && v != DropServerGone:
+		conn = t.opened(&before, &after)
+		t.explainOpening(x, v)
+		x.Template = t.template(&before, &after)
+	case v == DropServerGone:
+		x.Why = append(x.Why, "with sysctl expire_nodest_conn=0 its connections stay until their time is up")
+	}
+	x.Entry = t.entry(conn)
+	if x.Pick != nil {
+		x.Server = x.Pick.Server
+	}
+	switch {
+	case conn != nil && before.dir == conntrack.Out && before.conn != nil:
+		x.NextHop = t.hop(p.Dst)
+	case conn != nil:
+		x.NextHop = t.hop(conn.RIP)
+	case v == Route || v == HeldNeighbour:
+		x.NextHop = t.hop(p.Dst)
+	}
+	if conn != nil {
+		x.Server = addrOf(t.view.servers[conn.Dest].RealServer)
+	}
+	for _, out := range s.Output() {
+		x.Sent = append(x.Sent, t.describe(&out))
+	}
+	if w := s.waiting.frames; v == HeldNeighbour {
+		held := t.describe(&Frame{Data: w[len(w)-1].data, Link: s.routes.lookup(t.view.host, w[len(w)-1].dst).Link})
+		x.Held = &held
+	}
+	return x
+}
+
+// snapshot is what a trial's tables have of the packet: copies, nil for none.
+type snapshot struct {
+	conn     *conntrack.Conn4
+	ref      conntrack.Ref
+	dir      conntrack.Direction
+	template *conntrack.Conn4
+	above    conntrack.Ref // the template's
+}
+
+func (t *trial) snapshot() (n snapshot) {
+	s, p := t.shard, &t.packet
+	if n.ref, n.dir = s.known(p, t.view.roles.of(p.Dst)&roleVIP != 0); n.ref != 0 {
+		c := *s.table.At(n.ref)
+		n.conn = &c
+	}
+	if t.service != nil && t.service.flags&ipvs.FlagPersistent != 0 {
+		key := templateKey(p, t.service)
+		table := t.dir.templates.table
+		if n.above = table.FindTemplate(&key); n.above != 0 {
+			c := *table.At(n.above)
+			n.template = &c
+		}
+	}
+	return n
+}
+
+// continues reports whether the connection that was there has taken the packet.
+func (n *snapshot) continues(before *snapshot) bool {
+	return n.ref == before.ref && n.conn.InPkts == before.conn.InPkts+1
+}
+
+// opened returns the connection that the packet has opened, or nil.
+func (t *trial) opened(before, after *snapshot) *conntrack.Conn4 {
+	if c := &t.shard.passing; c.Is(conntrack.OnePacket) {
+		return c
+	}
+	if c := after.conn; c != nil && c.InPkts == 1 && (before.conn == nil || after.ref != before.ref || *c != *before.conn) {
+		return c
+	}
+	return nil
+}
+
+// explainOpening says what it takes for the packet to open a connection.
+func (t *trial) explainOpening(x *ipvs.Explanation, v Verdict) {
+	p := &t.packet
+	if x.Connection != nil {
+		x.Why = append(x.Why, "the connection that was there has outlived its use: the packet is scheduled anew")
+	}
+	x.Search = t.search()
+	x.NearMisses, x.LeftOut = t.nearMisses()
+	if t.service == nil {
+		x.Why = append(x.Why, "no service takes the packet")
+		return
+	}
+	x.Service = describeService(t.service)
+	switch {
+	case p.Proto == rewrite.ProtoTCP && !t.shard.opens(p.TCPFlags):
+		x.Why = append(x.Why, fmt.Sprintf("%v opens no connection: a SYN without RST does", ipvs.TCPFlags(p.TCPFlags)))
+	case p.SrcPort == ftpDataPort && v != DropMartian && v != DropDefence:
+		x.Why = append(x.Why, "from port 20, that of FTP data, nothing is scheduled")
+	}
+	x.Pick = t.witness.pick
+}
+
+// template says what persistence did when the packet was to open a connection.
+func (t *trial) template(before, after *snapshot) *ipvs.ExplainedTemplate {
+	switch {
+	case t.service == nil || t.service.flags&ipvs.FlagPersistent == 0:
+		return nil
+	case after.template == nil && before.template == nil:
+		return &ipvs.ExplainedTemplate{Outcome: "none"}
+	case before.template == nil:
+		return &ipvs.ExplainedTemplate{Outcome: "made", Entry: t.entry(after.template)}
+	case after.above == before.above:
+		return &ipvs.ExplainedTemplate{Outcome: "found", Entry: t.entry(after.template)}
+	}
+	x := &ipvs.ExplainedTemplate{Outcome: "replaced", Why: "its server is quiesced, and sysctl expire_quiescent_template is 1", Entry: t.entry(after.template)}
+	if !t.view.servers[before.template.Dest].Available() {
+		x.Why = "its server was deleted"
+	}
+	if after.template == nil {
+		x.Outcome = "none"
+	}
+	return x
+}

@@ -1,0 +1,133 @@
+package dataplane
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"natlb/conntrack"
+	"natlb/ipvs"
+	"natlb/rewrite"
+)
+
+// word returns a protocol as explanations write it.
+func word(p ipvs.Protocol) string {
+	if p == ipvs.AnyProtocol {
+		return "any"
+	}
+	return strings.ToLower(p.String())
+}
+
+func describeService(s *serviceView) *ipvs.ExplainedService {
+	x := &ipvs.ExplainedService{
+		Address: s.key.VIP, Mark: s.key.Mark, Scheduler: schedulerName(s.cfg), OnePacket: s.flags&ipvs.FlagOnePacket != 0,
+	}
+	if !s.key.IsMark() {
+		x.Protocol = word(s.key.Proto)
+	}
+	if s.flags&ipvs.FlagPersistent != 0 {
+		x.PersistTimeout = s.cfg.PersistTimeout
+	}
+	return x
+}
+
+// describe returns a frame with one IPv4 packet as text.
+func (t *trial) describe(f *Frame) ipvs.Packet {
+	var p rewrite.Packet
+	fault := rewrite.ParseIPv4(f.Data, &p)
+	x := ipvs.Packet{
+		Link:   t.dir.cfg.Links[f.Link].Name,
+		DstMAC: net.HardwareAddr(f.Data[0:6]).String(), SrcMAC: net.HardwareAddr(f.Data[6:12]).String(),
+		Protocol: word(ipvs.Protocol(p.Proto)),
+		Src:      netip.AddrPortFrom(fromAddr4(p.Src), p.SrcPort), Dst: netip.AddrPortFrom(fromAddr4(p.Dst), p.DstPort),
+		TTL: p.TTL, Length: p.Len(), Frame: hex.EncodeToString(f.Data),
+		ChecksumsOK: fault == rewrite.FaultNone && rewrite.ChecksumOK(f.Data, &p),
+	}
+	switch p.Proto {
+	case rewrite.ProtoTCP:
+		x.Flags = ipvs.TCPFlags(p.TCPFlags).String()
+	case rewrite.ProtoICMP:
+		x.Protocol = "icmp"
+		x.ICMP = icmpWord(p.ICMPType, p.ICMPCode)
+	}
+	return x
+}
+
+// icmpWord names the errors that natlb sends.
+func icmpWord(kind, code uint8) string {
+	switch {
+	case kind == 3 && code == 0:
+		return "network unreachable"
+	case kind == 3 && code == 1:
+		return "host unreachable"
+	case kind == 3 && code == 3:
+		return "port unreachable"
+	case kind == 3 && code == icmpFragNeeded:
+		return "fragmentation needed"
+	case kind == 11:
+		return "time exceeded"
+	}
+	return fmt.Sprintf("type %d code %d", kind, code)
+}
+
+// connFlags are the flags of a connection that mean something to an operator.
+var connFlags = []struct {
+	flag conntrack.Flags
+	word string
+}{
+	{conntrack.NoOutput, "no-output"}, {conntrack.NoCPort, "client-port-unknown"}, {conntrack.OnePacket, "one-packet"},
+	{conntrack.Helped, "ftp"}, {conntrack.OutSeq, "sequence-moved"},
+}
+
+// entry returns a connection or a template as text, nil for nil.
+func (t *trial) entry(c *conntrack.Conn4) *ipvs.ExplainedEntry {
+	if c == nil {
+		return nil
+	}
+	status := connStatus(t.view, c, t.now)
+	x := &ipvs.ExplainedEntry{
+		Protocol: word(status.Proto), State: status.State, Client: status.Client, Virtual: status.Virtual, Dest: status.Dest,
+		Mark: c.Mark, Method: strings.ToLower(ipvs.ForwardMethod(c.Flags & conntrack.MethodMask).String()),
+		Timeout: c.Timeout.Seconds(), Expires: status.Expires.Seconds(), Packets: c.InPkts,
+	}
+	switch {
+	case c.Is(conntrack.Template):
+	case c.Is(conntrack.Inactive):
+		x.Flags = append(x.Flags, "inactive")
+	default:
+		x.Flags = append(x.Flags, "active")
+	}
+	for _, f := range connFlags {
+		if c.Is(f.flag) {
+			x.Flags = append(x.Flags, f.word)
+		}
+	}
+	if c.Template != 0 {
+		x.Flags = append(x.Flags, "persistent")
+	}
+	return x
+}
+
+// hop returns the way to an address.
+func (t *trial) hop(dst uint32) *ipvs.ExplainedHop {
+	h := t.view.host.Lookup(dst)
+	x := &ipvs.ExplainedHop{To: fromAddr4(dst), Kind: hopWords[h.Kind]}
+	if h.Kind != HopForward {
+		return x
+	}
+	x.Link, x.MTU, x.Resolved, x.Failed, x.Stale = t.dir.cfg.Links[h.Link].Name, h.MTU, h.Resolved, h.Failed, h.Stale
+	if h.Via != 0 {
+		x.Via = fromAddr4(h.Via)
+	}
+	if h.Resolved {
+		x.MAC = net.HardwareAddr(h.MAC[:]).String()
+	}
+	return x
+}
+
+var hopWords = [...]string{
+	HopNone: "no route", HopForward: "forward", HopElsewhere: "by an interface that natlb was not given",
+	HopLocal: "the director itself", HopGroup: "broadcast or multicast",
+}

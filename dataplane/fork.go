@@ -1,0 +1,191 @@
+package dataplane
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"natlb/conntrack"
+	"natlb/internal/classify"
+	"natlb/ipvs"
+	"natlb/rewrite"
+	"natlb/sched"
+)
+
+// trial is a director of its own with one shard, made of another one to try a
+// single packet on: Process does there what it would do with the packet in the
+// original. The two share only what nobody writes (the picture of the host, the
+// compiled rules for marks, the maps of a view).
+//
+// What is copied is what the packet can touch: the connections of its client and
+// the templates, the scheduler of the service that it is for, the counts of the
+// servers. The shards stand still for as long as that takes, which depends on the
+// number of servers of that service and not on that of connections.
+type trial struct {
+	dir   *Director
+	shard *Shard
+	now   time.Duration
+
+	packet  rewrite.Packet
+	frame   Frame
+	mark    uint32
+	service *serviceView // that the search for the packet finds, or nil
+	witness *witness     // of its scheduler
+	live    []serverView // the original's servers; the trial's view has their twins
+	strays  map[*ipvs.RealServer]*ipvs.RealServer
+	view    *view
+}
+
+// trialArena is enough for what one short packet turns into.
+const trialArena = 16 << 10
+
+// fork makes a trial for the packet in f. The caller holds d.mu.
+func (d *Director) fork(f Frame, p rewrite.Packet, mark *uint32) *trial {
+	t := d.emptyTrial(f, p, mark)
+	waiting := d.copyTo(t)
+	t.shard.waiting = waiting.outline(t.view, t.now)
+	for i := range t.live { // those that the packet does not touch
+		t.twin(t.live[i].RealServer)
+	}
+	return t
+}
+
+// emptyTrial makes a trial without what changes with packets.
+func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
+	v := *d.view.Load()
+	t := &trial{packet: p, frame: f, view: &v, live: v.servers, strays: map[*ipvs.RealServer]*ipvs.RealServer{}}
+	v.servers, v.services = slices.Clone(v.servers), ownServices(v.services)
+	v.steering.shards = 1
+	if mark != nil && len(v.byMark) > 0 {
+		v.marks = &marks{constantMark(*mark)}
+	}
+	t.dir = &Director{cfg: d.cfg}
+	t.dir.cfg.Wake = nil
+	t.dir.templates.d = t.dir
+	t.dir.view.Store(&v)
+	t.shard = newShard(t.dir, 0, trialArena)
+	if t.mark = v.marks.of(&p, d.cfg.Links[f.Link].Name); mark != nil {
+		t.mark = *mark // also without a service that asks for marks
+	}
+	t.service = v.find(t.mark, p.Proto, p.Dst, p.DstPort)
+	return t
+}
+
+// ownServices returns services without their schedulers, which a trial may not
+// use.
+func ownServices(services []serviceView) []serviceView {
+	own, views := make([]service, len(services)), slices.Clone(services)
+	for i := range views {
+		own[i].id, own[i].key = views[i].id, views[i].key
+		views[i].service = &own[i]
+	}
+	return views
+}
+
+// constantMark returns rules that give every packet the same mark.
+func constantMark(mark uint32) *classify.Program {
+	rules, err := markRules(classify.Ruleset{}, []string{"-A", "PREROUTING", "-j", "MARK", "--set-mark", strconv.FormatUint(uint64(mark), 10)})
+	if err != nil {
+		panic(fmt.Sprintf("dataplane: a rule for mark %d: %v", mark, err))
+	}
+	return rules.Compile()
+}
+
+// copyTo copies to t what changes with packets, while the shards stand still. It
+// returns the frames that wait for neighbours.
+func (d *Director) copyTo(t *trial) (waiting neighbours) {
+	p := &t.packet
+	defer d.freeze()()
+	from := d.shardOf(t.view, p)
+	t.now = from.now
+	if d.cfg.Clock != nil {
+		t.now = max(t.now, d.cfg.Clock())
+	}
+	t.shard.table, _ = from.table.Fork(t.shard.died, []conntrack.ClientEnd{
+		{CIP: p.Src, CPort: p.SrcPort, Proto: p.Proto}, {CIP: p.Src, Proto: p.Proto}, {CIP: p.Dst, CPort: p.DstPort, Proto: p.Proto},
+	})
+	d.copyTemplates(t)
+	if t.service != nil {
+		d.copyService(t)
+	}
+	d.limiter.copyTo(&t.dir.limiter)
+	if from.sweep != 0 {
+		t.shard.sweep = 1
+	}
+	t.dir.defence.counter.Store(d.defence.counter.Load())
+	return neighbours{frames: slices.Clone(from.waiting.frames)}
+}
+
+// shardOf returns the shard that a packet of TCP or UDP ends up in: see
+// Shard.passes.
+func (d *Director) shardOf(v *view, p *rewrite.Packet) *Shard {
+	st := d.view.Load().steering
+	client, port := v.client(p)
+	owner := d.shards[st.of(client, port)]
+	if former := d.shards[st.other().of(client, port)]; v.resteered && !owner.knows(p) && former.knows(p) {
+		return former
+	}
+	return owner
+}
+
+// copyTemplates copies the templates of the client and those of the connections
+// in the trial's table, and gives all entries their servers.
+func (d *Director) copyTemplates(t *trial) {
+	table := t.shard.table
+	var above []conntrack.Ref
+	for _, c := range table.All {
+		t.twin(t.live[c.Dest].RealServer)
+		if c.Template != 0 {
+			above = append(above, c.Template)
+		}
+	}
+	var ends []conntrack.ClientEnd
+	if t.service != nil && t.service.flags&ipvs.FlagPersistent != 0 {
+		key := templateKey(&t.packet, t.service)
+		ends = append(ends, conntrack.ClientEnd{CIP: key.CIP, Proto: key.Proto})
+	}
+	own := &t.dir.templates
+	d.templates.mu.Lock()
+	defer d.templates.mu.Unlock()
+	templates, refs := d.templates.table.Fork(own.died, ends, above...)
+	own.table = templates
+	for _, c := range table.All {
+		c.Template = refs[c.Template]
+	}
+	for _, c := range templates.All {
+		t.twin(t.live[c.Dest].RealServer)
+	}
+}
+
+// copyService forks the scheduler of the packet's service.
+func (d *Director) copyService(t *trial) {
+	s := d.byKey[t.service.key]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	twins := sched.Twins(t.twin)
+	own := t.service.service
+	own.cfg, own.servers = s.cfg, twins.All(s.servers)
+	flow := flowOf(&t.packet)
+	t.witness = &witness{Scheduler: s.sched.Fork(&flow, twins), trial: t}
+	own.sched = t.witness
+}
+
+// twin returns the trial's stand-in for a server of the original.
+func (t *trial) twin(s *ipvs.RealServer) *ipvs.RealServer {
+	if s == nil {
+		return nil
+	}
+	if int(s.ID) < len(t.live) && t.live[s.ID].RealServer == s {
+		own := &t.view.servers[s.ID]
+		if own.RealServer == s {
+			own.RealServer = s.Clone()
+		}
+		return own.RealServer
+	}
+	// A scheduler may remember a server that has been freed.
+	if t.strays[s] == nil {
+		t.strays[s] = s.Clone()
+	}
+	return t.strays[s]
+}

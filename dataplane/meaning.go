@@ -1,0 +1,58 @@
+package dataplane
+
+// verdictMeanings are what docs/verdicts.md says the verdicts mean.
+var verdictMeanings = [NumVerdicts]string{
+	Forward:               "translated and handed to its outlet, in either direction",
+	Route:                 "sent on untranslated: what a real server sends outside of connections, and the answers to it",
+	AnswerARP:             "somebody asked who has a VIP that natlb owns",
+	AnswerEcho:            "a ping of a VIP",
+	AnswerReset:           "RST: a TCP port of a VIP without a service, or a segment of no connection",
+	AnswerPortUnreachable: "a UDP port of a VIP without a service",
+	AnswerProtocol:        "a protocol to a VIP that natlb does not speak (GRE, SCTP, ...)",
+	AnswerNoDestination:   "a service has no server that may take the connection: none at all, all of weight 0, all overloaded (-x), or the one that sh, dh or mh hashes to is",
+	AnswerTimeExceeded:    "TTL used up on the way through",
+	AnswerTooBig:          "longer than the outlet's MTU and not to be cut: frag-needed was sent",
+	AnswerUnreachable:     "no route to the real server (or the client), or it does not answer ARP",
+	AnswerUnsolicited:     "sysctl nat_icmp_send: a real server's packet that belongs to no connection",
+	PassHost:              "for the director itself (ssh, its DIP, ARP), broadcast, or a port of a VIP that the host owns",
+	PassOther:             "not for a service and not from a real server",
+	PassEtherType:         "neither IPv4 nor ARP: IPv6, LLDP, spanning tree",
+	PassVLAN:              "tagged for a VLAN",
+	PassOtherHost:         "flooded by a switch, for another machine; or the director's own",
+	HeldFragment:          "the rest of its packet is missing yet",
+	HeldNeighbour:         "the next hop's MAC address is being asked for",
+	DropTruncated:         "captured shorter than it was, or shorter than its headers",
+	DropHeader:            "malformed Ethernet, IPv4 or ARP header",
+	DropHeaderChecksum:    "wrong IPv4 header checksum",
+	DropTransport:         "malformed TCP, UDP or ICMP header in a packet to a VIP or a server",
+	DropOffload:           "offload metadata that natlb does not know",
+	DropMartian:           "would open a connection from an address that no other machine can have: loopback, a group, a VIP, an address of the director",
+	DropElsewhere:         "the way to the real server, or back to the client, leaves by an interface that natlb was not given",
+	DropServerGone:        "its real server was deleted while it had connections, as in the kernel",
+	DropLimited:           "an ICMP error was due, over the host's rate limit (icmp_ratelimit, icmp_msgs_per_sec)",
+	DropNoDestination:     "as answer-no-destination, where no answer is owed",
+	DropTableFull:         "the table is at its cap and holds nothing that may go",
+	DropDefence:           "sysctl drop_packet: one of so many new connections",
+	DropMethod:            "the server was added with -g (the default!) or -i, which this version cannot do",
+	DropLocalServer:       "the real server is an address of the director",
+	DropNoRoute:           "no route, and no answer is owed",
+	DropTTL:               "TTL used up, and no answer is owed",
+	DropTooBig:            "too big, and no answer is owed, or it could not be cut",
+	DropICMPChecksum:      "an ICMP error about a connection with a wrong checksum",
+	DropChecksum:          "a TCP segment of an FTP control connection with a wrong checksum",
+	DropNeighbourFailed:   "the next hop did not answer ARP in time",
+	DropNeighbourFull:     "too many frames wait for next hops already",
+	DropFragmentOverlap:   "fragments that contradict each other",
+	DropFragmentTimeout:   "the rest did not come within half a minute",
+	DropFragmentMemory:    "too many incomplete packets wait; the oldest made room",
+	DropNoBuffer:          "this batch made more frames than there is room for",
+	DropAddressOwnedTwice: "another machine says by ARP that a VIP is its own",
+}
+
+// Meaning returns the verdict in one sentence, for people.
+func (v Verdict) Meaning() string {
+	if int(v) < NumVerdicts {
+		return verdictMeanings[v]
+	}
+	return "unknown"
+}
