@@ -49,7 +49,9 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 		return nil, err
 	}
 	f := d.probe(link, &p)
-	return d.fork(f, p, q.Mark), nil
+	t := d.fork(f, p, q.Mark)
+	t.answer = q.Server.IsValid()
+	return t, nil
 }
 
 func checkQuestion(q *ipvs.Question) error {
@@ -223,8 +225,16 @@ func (t *trial) explainOpening(x *ipvs.Explanation, v Verdict) {
 	if x.Connection != nil {
 		x.Why = append(x.Why, "the connection that was there has outlived its use: the packet is scheduled anew")
 	}
+	if t.answer {
+		x.Why = append(x.Why, "it belongs to no connection of that client with that server")
+	} else {
+		x.NearMisses, x.LeftOut = t.nearMisses()
+	}
+	if t.view.marks == nil && t.view.roles.of(p.Dst)&roleVIP == 0 {
+		x.Why = append(x.Why, fmt.Sprintf("%v is no VIP", fromAddr4(p.Dst)))
+		return
+	}
 	x.Search = t.search()
-	x.NearMisses, x.LeftOut = t.nearMisses()
 	if t.service == nil {
 		x.Why = append(x.Why, "no service takes the packet")
 		return

@@ -171,15 +171,16 @@ TCP 10.10.1.1:80: yes
 not tcp 10.10.1.1:443 0: another port
 not tcp 10.10.1.2:80 0: another address
 not  invalid AddrPort 7: the packet has no firewall mark`},
-		{"tcp 10.10.3.5:4000 < 10.20.0.11:8080", `route
-a firewall-mark service: the packet has no mark
-TCP 10.10.3.5:4000: there is none
-FTP data of TCP 10.10.3.5:21: there is none
-TCP 10.10.3.5:0, all ports: there is none
+		{"tcp 10.10.3.5:4000 10.10.1.77:80", `pass-other
+not tcp 10.10.1.1:80 0: another address
+not tcp 10.10.1.2:80 0: another address
 not  invalid AddrPort 7: the packet has no firewall mark
+why: 10.10.1.77 is no VIP`},
+		{"tcp 10.10.3.5:4000 < 10.20.0.11:8080", `route
 sent vip 10.20.0.11:8080 > 10.10.3.5:4000 ttl=63 SYN|ACK
 hop forward via 10.10.3.5 vip 02:00:0a:0a:03:05
-why: no service takes the packet`},
+why: it belongs to no connection of that client with that server
+why: 10.10.3.5 is no VIP`},
 	} {
 		w := newWorld(nil)
 		w.mustRules(t, explainRules)
@@ -260,7 +261,7 @@ func TestExplainPick(t *testing.T) {
 	server := netip.MustParseAddrPort
 	picked := server("10.20.0.12:8080")
 	want := &ipvs.ExplainedPick{
-		Scheduler: "wlc", Rule: "the least load per weight wins, 256 x active + inactive connections", Server: &picked,
+		Scheduler: "wlc", Rule: "the least load per weight wins, 256 x active + inactive connections", Compares: "load/weight", Server: &picked,
 		Candidates: []ipvs.ExplainedCandidate{
 			{Address: server("10.20.0.13:8080"), Method: "masq", Out: "quiesced"},
 			{Address: picked, Method: "masq", Weight: 2, Per: 2, Picked: true},

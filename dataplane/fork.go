@@ -29,6 +29,7 @@ type trial struct {
 
 	packet  rewrite.Packet
 	frame   Frame
+	answer  bool // of a real server
 	mark    uint32
 	service *serviceView // that the search for the packet finds, or nil
 	witness *witness     // of its scheduler

@@ -45,7 +45,7 @@ func (w *witness) Schedule(f *sched.Flow, now time.Duration) *ipvs.RealServer {
 
 // write takes down the reasons for a pick.
 func (w *witness) write(r sched.Reasons) {
-	w.pick.Rule, w.pick.Most = r.Rule, r.Most
+	w.pick.Rule, w.pick.Compares, w.pick.Most = r.Rule, r.Compares, r.Most
 	for _, f := range r.Facts {
 		w.pick.Facts = append(w.pick.Facts, ipvs.ExplainedFact(f))
 	}

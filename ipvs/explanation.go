@@ -97,7 +97,8 @@ type ExplainedTemplate struct {
 // out the least load/per wins, or with Most the greatest, the first among equals.
 type ExplainedPick struct {
 	Scheduler  string               `json:"scheduler"`
-	Rule       string               `json:"rule,omitempty"` // absent when the scheduler does not say why
+	Rule       string               `json:"rule,omitempty"`     // absent when the scheduler does not say why
+	Compares   string               `json:"compares,omitempty"` // a name for load/per
 	Most       bool                 `json:"most,omitempty"`
 	Facts      []ExplainedFact      `json:"facts,omitempty"`
 	Candidates []ExplainedCandidate `json:"candidates"`
@@ -131,7 +132,7 @@ type ExplainedCandidate struct {
 
 // ExplainedHop is the way on.
 type ExplainedHop struct {
-	To       netip.Addr `json:"to"`  // where the packet goes in the end
+	To       netip.Addr `json:"to"`           // where the packet goes in the end
 	Via      netip.Addr `json:"via,omitzero"` // whose MAC address is wanted: a gateway, or To itself
 	Kind     string     `json:"kind"`
 	Link     string     `json:"link,omitempty"`

@@ -62,6 +62,7 @@ func (d *dh) Explain(f *Flow, _ time.Duration) Reasons {
 	slot := hash32(key, dhBits)
 	return Reasons{
 		Rule:       "the server of the destination address's slot wins",
+		Compares:   "look",
 		Facts:      []Fact{{"hash key", fmt.Sprintf("%d, of %v", key, f.VIP)}, {"slot", fmt.Sprintf("%d of %d", slot, dhSlots)}},
 		Candidates: probed(d.servers, d.slots[:], []uint32{slot}),
 	}

@@ -18,7 +18,8 @@ type Explainer interface {
 // out the one with the least Load/Per wins, or with Most the greatest, the first
 // of them among equals. When all are out nobody is picked.
 type Reasons struct {
-	Rule       string // what is compared and who wins, for people
+	Rule       string // who wins, for people
+	Compares   string // a name for Load/Per
 	Most       bool
 	Facts      []Fact      // what the comparison starts from
 	Candidates []Candidate // in the order in which they are compared

@@ -113,9 +113,9 @@ func TestReasons(t *testing.T) {
 		facts   string
 		notes   string
 	}{
-		{"rr", 0, func(w *world) { w.picks(2, bindNothing) }, "the turns go on behind=10.0.0.2:80", "1:quiesced/turn 1 3:/turn 2 2:/turn 3"},
+		{"rr", 0, func(w *world) { w.picks(2, bindNothing) }, "the turns go on behind=10.0.0.2:80", "1:quiesced/ 3:/ 2:/"},
 		{"wrr", 0, func(w *world) { w.picks(1, bindNothing) }, "the walk goes on behind=10.0.0.3:80, level=1 of 2, in steps of 1",
-			"3:/turn at level 2 after 3 places 2:/turn at level 1 after 1 places 1:quiesced/"},
+			"3:/at level 2 2:/at level 1 1:quiesced/"},
 		{"nq", 0, func(w *world) { w.picks(1, bindActive) }, "", "3:/ 2:/idle 1:quiesced/"},
 		{"dh", 0, nil, "hash key=3325256714, of 198.51.100.10, slot=208 of 256", "3:another's slot/86 slots 2:/85 slots, slot 208 1:quiesced/85 slots"},
 		{"lblc", 0, func(w *world) { w.picks(1, bindActive) }, "mapping of 198.51.100.10=10.0.0.3:80", "3:/mapped 2:not mapped/ 1:not mapped/"},

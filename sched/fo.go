@@ -29,5 +29,5 @@ func (o *fo) Fork(_ *Flow, twin Twins) Scheduler { return &fo{o.fork(twin)} }
 
 // Explain implements [Explainer].
 func (o *fo) Explain(*Flow, time.Duration) Reasons {
-	return Reasons{Rule: "the greatest weight wins", Most: true, Candidates: compared(o.servers, byWeight, one)}
+	return Reasons{Rule: "the greatest weight wins", Compares: "weight", Most: true, Candidates: compared(o.servers, byWeight, one)}
 }

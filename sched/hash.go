@@ -83,10 +83,8 @@ func probed(servers, slots []*ipvs.RealServer, probes []uint32) (candidates []Ca
 	for _, s := range servers {
 		c := Candidate{Server: s, Load: int64(found[s]), Per: 1, Out: unfit(s), Note: fmt.Sprintf("%d slots", share[s])}
 		switch at := found[s]; {
-		case at > 1:
-			c.Note += fmt.Sprintf(", slot %d at look %d", probes[at-1], at)
-		case at == 1:
-			c.Note += fmt.Sprintf(", slot %d", probes[0])
+		case at > 0:
+			c.Note += fmt.Sprintf(", slot %d", probes[at-1])
 		case c.Out == "":
 			c.Out = "another's slot"
 		}

@@ -99,7 +99,7 @@ func (l *lblc) Fork(f *Flow, twin Twins) Scheduler {
 
 // Explain implements [Explainer].
 func (l *lblc) Explain(f *Flow, _ time.Duration) Reasons {
-	r := Reasons{Rule: wlcRule}
+	r := Reasons{Rule: wlcRule, Compares: perWeight}
 	mapping := Fact{fmt.Sprintf("mapping of %v", f.VIP), "none"}
 	if e := l.peek(f.VIP); e != nil {
 		s, why := e.value, l.givenUp(e.value)

@@ -135,7 +135,7 @@ func (l *lblcr) Fork(f *Flow, twin Twins) Scheduler {
 
 // Explain implements [Explainer].
 func (l *lblcr) Explain(f *Flow, now time.Duration) Reasons {
-	r := Reasons{Rule: wlcRule}
+	r := Reasons{Rule: wlcRule, Compares: perWeight}
 	name := fmt.Sprintf("set of %v", f.VIP)
 	e := l.peek(f.VIP)
 	if e == nil {

@@ -44,6 +44,7 @@ func (l *lc) Fork(_ *Flow, twin Twins) Scheduler { return &lc{l.fork(twin)} }
 func (l *lc) Explain(*Flow, time.Duration) Reasons {
 	return Reasons{
 		Rule:       "the least load wins, 256 x active + inactive connections",
+		Compares:   "load",
 		Candidates: compared(l.servers, overhead, one),
 	}
 }

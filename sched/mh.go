@@ -184,6 +184,7 @@ func (m *mh) Explain(f *Flow, _ time.Duration) Reasons {
 	}
 	return Reasons{
 		Rule:       "the server of the client's slot wins" + m.elseNext(),
+		Compares:   "look",
 		Facts:      []Fact{m.fact(f), {"slot", fmt.Sprintf("%d of %d", slot, mhSlots)}},
 		Candidates: probed(m.servers, m.slots[:], probes),
 	}

@@ -31,6 +31,7 @@ func (n *nq) Fork(_ *Flow, twin Twins) Scheduler { return &nq{n.fork(twin)} }
 func (n *nq) Explain(*Flow, time.Duration) Reasons {
 	r := Reasons{
 		Rule:       "the first server without active connections wins; else the least (active + 1) per weight",
+		Compares:   perWeight,
 		Candidates: compared(n.servers, delay, byWeight),
 	}
 	for i := range r.Candidates {

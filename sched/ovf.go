@@ -34,6 +34,7 @@ func (o *ovf) Fork(_ *Flow, twin Twins) Scheduler { return &ovf{o.fork(twin)} }
 func (o *ovf) Explain(*Flow, time.Duration) Reasons {
 	r := Reasons{
 		Rule:       "the greatest weight wins, of servers with no more active connections than weight",
+		Compares:   "weight",
 		Most:       true,
 		Candidates: compared(o.servers, byWeight, one),
 	}

@@ -1,7 +1,6 @@
 package sched
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -61,11 +60,11 @@ func (r *rr) Explain(*Flow, time.Duration) Reasons {
 	if r.last >= 0 {
 		place = r.servers[r.last]
 	}
-	out := Reasons{Rule: "the next turn wins, in list order", Facts: []Fact{{"the turns go on behind", named(place)}}}
+	out := Reasons{Rule: "the next turn wins, in list order", Compares: "turn", Facts: []Fact{{"the turns go on behind", named(place)}}}
 	for turn := range r.servers {
 		s := r.servers[(r.last+1+turn)%len(r.servers)]
 		out.Candidates = append(out.Candidates, Candidate{
-			Server: s, Load: int64(turn + 1), Per: 1, Out: unfit(s), Note: fmt.Sprintf("turn %d", turn+1),
+			Server: s, Load: int64(turn + 1), Per: 1, Out: unfit(s),
 		})
 	}
 	return out

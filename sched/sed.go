@@ -43,5 +43,5 @@ func (s *sed) Fork(_ *Flow, twin Twins) Scheduler { return &sed{s.fork(twin)} }
 
 // Explain implements [Explainer].
 func (s *sed) Explain(*Flow, time.Duration) Reasons {
-	return Reasons{Rule: "the least (active connections + 1) per weight wins", Candidates: compared(s.servers, delay, byWeight)}
+	return Reasons{Rule: "the least (active connections + 1) per weight wins", Compares: perWeight, Candidates: compared(s.servers, delay, byWeight)}
 }

@@ -92,6 +92,7 @@ func (h *sh) Explain(f *Flow, _ time.Duration) Reasons {
 	}
 	return Reasons{
 		Rule:       "the server of the client's slot wins" + h.elseNext(),
+		Compares:   "look",
 		Facts:      []Fact{h.fact(f), {"slot", fmt.Sprintf("%d of %d", slot, shSlots)}},
 		Candidates: probed(h.servers, h.slots[:], probes),
 	}

@@ -83,7 +83,7 @@ func (t *twos) Fork(_ *Flow, twin Twins) Scheduler {
 
 // Explain implements [Explainer]. It draws from a copy of the random source.
 func (t *twos) Explain(*Flow, time.Duration) Reasons {
-	r := Reasons{Rule: "of two servers drawn by weight the one with the least load per weight wins, 256 x active + inactive connections"}
+	r := Reasons{Compares: perWeight, Rule: "of two servers drawn by weight the one with the least load per weight wins, 256 x active + inactive connections"}
 	total := t.total()
 	if total == 0 {
 		r.Candidates = compared(t.servers, overhead, byWeight)

@@ -40,7 +40,10 @@ func (w *wlc) Fork(_ *Flow, twin Twins) Scheduler { return &wlc{w.fork(twin)} }
 
 // Explain implements [Explainer].
 func (w *wlc) Explain(*Flow, time.Duration) Reasons {
-	return Reasons{Rule: wlcRule, Candidates: compared(w.servers, overhead, byWeight)}
+	return Reasons{Rule: wlcRule, Compares: perWeight, Candidates: compared(w.servers, overhead, byWeight)}
 }
 
-const wlcRule = "the least load per weight wins, 256 x active + inactive connections"
+const (
+	wlcRule   = "the least load per weight wins, 256 x active + inactive connections"
+	perWeight = "load/weight"
+)

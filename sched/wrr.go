@@ -136,7 +136,8 @@ func (w *wrr) Explain(*Flow, time.Duration) Reasons {
 		place = w.servers[w.at]
 	}
 	r := Reasons{
-		Rule: "the next turn on the walk down the levels wins; a server's weight must reach the level",
+		Rule:     "the next turn on the walk down the levels wins; a server's weight must reach the level",
+		Compares: "places",
 		Facts: []Fact{
 			{"the walk goes on behind", named(place)},
 			{"level", fmt.Sprintf("%d of %d, in steps of %d", w.level, w.top, w.step)},
@@ -147,7 +148,7 @@ func (w *wrr) Explain(*Flow, time.Duration) Reasons {
 		if c.Out == "" {
 			rounds, level := w.turn(i, int(s.Weight()))
 			c.Load = int64(rounds*len(w.servers) + i - w.at)
-			c.Note = fmt.Sprintf("turn at level %d after %d places", level, c.Load)
+			c.Note = fmt.Sprintf("at level %d", level)
 		}
 		r.Candidates = append(r.Candidates, c)
 	}

@@ -44,6 +44,11 @@ type Director interface {
 	// with the text to print. The error wraps ipvs.ErrInvalid.
 	Marks(words []string) (string, error)
 
+	// Explain says what the director would do with one packet, and changes
+	// nothing. The error wraps ipvs.ErrInvalid or ipvs.ErrUnsupported. The
+	// result is the caller's.
+	Explain(q ipvs.Question) (*ipvs.Explanation, error)
+
 	// Setup says how the director was started and what it stands on.
 	Setup() Setup
 }

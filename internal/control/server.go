@@ -105,6 +105,7 @@ func (s *Server) routes() http.Handler {
 	get("/v1/setup", func() any { return setupReply{s.header(), s.director.Setup()} })
 	mux.HandleFunc("GET /v1/census", s.serveCensus)
 	mux.HandleFunc("GET /v1/marks", s.serveMarks)
+	mux.HandleFunc("GET /v1/explain", s.serveExplain)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, http.StatusNotFound, failure{header: s.header(), Code: codeBadRequest,
 			Message: fmt.Sprintf("%s %s: no such request", r.Method, r.URL.Path)})

@@ -38,6 +38,8 @@ func (d director) Sysctls() []control.Sysctl   { return nil }
 
 func (d director) Setup() control.Setup { return control.Setup{} }
 
+func (d director) Explain(ipvs.Question) (*ipvs.Explanation, error) { return nil, ipvs.ErrInvalid }
+
 func (d director) Marks([]string) (string, error) { return "", nil }
 
 // TestOverTheSocket types command lines against a real server: the words that
