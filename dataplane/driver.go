@@ -39,8 +39,9 @@ func (d *Driver) Batch(fs []Frame, now time.Duration) {
 		s.Process(&fs[i], now)
 	}
 	d.collect(s)
+	out, ask := s.Output(), s.Unresolved() // once unlocked, a borrower's may be in their place
 	s.End()
-	d.emit(s.Output(), s.Unresolved())
+	d.emit(out, ask)
 	for d.next.n > 0 {
 		d.queue, d.next = d.next, d.queue
 		d.next.n = 0
