@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"natlb/dataplane"
+	"natlb/internal/ipvsadm"
 	"natlb/internal/packettest"
 	"natlb/ipvs"
 )
@@ -368,6 +371,51 @@ func TestExplainDuringSweep(t *testing.T) {
 	if out := w.shard.Output(); len(out) != 1 || hex.EncodeToString(out[0].Data[26:34]) != x.Sent[0].Frame[52:68] {
 		t.Errorf("said was %s, sent %v", told(x), w.output())
 	}
+}
+
+// TestExplainMeanwhile asks while packets and changes go on; the race detector
+// has the last word.
+func TestExplainMeanwhile(t *testing.T) {
+	d := dataplane.NewDirector(dataplane.Config{Seed: 7, Shards: 2, Links: []dataplane.Link{
+		{Name: "vip", Side: dataplane.VIPSide}, {Name: "dip", Side: dataplane.DIPSide},
+	}})
+	host := testHost()
+	d.SetHost(host)
+	apply := func(text string) {
+		rules, err := ipvsadm.ParseRules(strings.NewReader(text), "rules")
+		if err == nil {
+			err = d.Apply(rules.Changes)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	apply(explainRules)
+	var work sync.WaitGroup
+	for shard := range 2 {
+		work.Go(func() {
+			driver := d.NewDriver(shard, func([]dataplane.Frame, []dataplane.Resolve) {})
+			for i := range 2000 {
+				src := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 10, 3, byte(i)}), uint16(4000+i/256))
+				vip := netip.MustParseAddrPort([]string{"10.10.1.1:80", "10.10.1.1:443"}[i%2])
+				p := packettest.Packet{Src: src, Dst: vip, Proto: 6, Flags: "S", SrcMAC: packettest.NeighbourMAC(src.Addr()), DstMAC: host.Links[0].MAC}
+				driver.Batch([]dataplane.Frame{frame(vipLink, p.Frame())}, time.Duration(i)*time.Millisecond)
+			}
+		})
+	}
+	work.Go(func() {
+		for i := range 100 {
+			apply(fmt.Sprintf("-e -t 10.10.1.1:80 -r 10.20.0.11:8080 -m -w %d", i%3))
+			d.Housekeep(time.Duration(i) * time.Minute)
+		}
+	})
+	for i := range 200 {
+		q := question(fmt.Sprintf("tcp 10.10.3.%d:4000 10.10.1.1:%d", i, []int{80, 443}[i%2]))
+		if x, err := d.Explain(q); err != nil || x.Verdict != "forward" {
+			t.Fatalf("Explain(%+v) = %+v, %v", q, x, err)
+		}
+	}
+	work.Wait()
 }
 
 // TestExplainFaults: questions that make no sense.

@@ -129,6 +129,22 @@ func TestExplainText(t *testing.T) {
 	if diff := cmp.Diff(string(want), pages.String()); diff != "" {
 		t.Errorf("%s (-want +got), rewrite it with -update:\n%s", file, diff)
 	}
+	document, err := os.ReadFile("../../docs/explain.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions := 0
+	for i, block := range strings.Split(string(document), "```\n") {
+		if i%2 == 1 {
+			sessions++
+			if !strings.Contains(pages.String(), block+"\n") {
+				t.Errorf("docs/explain.md shows what natlb does not print:\n%s", block)
+			}
+		}
+	}
+	if sessions == 0 {
+		t.Error("docs/explain.md shows nothing")
+	}
 }
 
 // TestExplainManyServers: a long list is cut for people, never the pick.

@@ -131,7 +131,8 @@ func (s *sheet) pick(p *ipvs.ExplainedPick) {
 	if p.Server == nil {
 		s.line("", "nobody may take the connection")
 	}
-	fmt.Fprintf(s, "  %-21s %6s %6s %8s  %s\n", "server", "weight", "active", "inactive", p.Compares)
+	head := fmt.Sprintf("  %-21s %6s %6s %8s  %s", "server", "weight", "active", "inactive", p.Compares)
+	fmt.Fprintln(s, strings.TrimRight(head, " "))
 	rows, left := 0, 0
 	for i := range p.Candidates {
 		// The pick has a place in the list however long that is.
