@@ -66,6 +66,7 @@ var portTests = []struct {
 	{"VLAN", testVLAN},
 	{"SetFilter", testSetFilter},
 	{"LinkDownAndUp", testLinkDownAndUp},
+	{"SuperPacketsAcrossLinkDown", testSuperPacketsAcrossLinkDown},
 	{"OpensOnLinkThatIsDown", testOpensOnLinkThatIsDown},
 	{"VanishedLink", testVanishedLink},
 	{"GoneAfterDown", testGoneAfterDown},
@@ -876,4 +877,55 @@ func filterTagged() []bpf.RawInstruction {
 		bpf.RetConstant{Val: wholeFrame},
 		bpf.RetConstant{Val: 0},
 	})
+}
+
+// testSuperPacketsAcrossLinkDown takes the link down while super-packets wait: they
+// come out whole, each with its own bytes, and so do those behind.
+func testSuperPacketsAcrossLinkDown(t *testing.T) {
+	l := newWireLab(t, 1)
+	p := l.open(0, AFPacketConfig{})
+	near, far := l.hosts[0].near.Attrs().HardwareAddr, l.hosts[0].eth.Attrs().HardwareAddr
+	var peer *AFPacket
+	var err error
+	l.on(0, func() { peer, err = OpenAFPacket(AFPacketConfig{Interface: "eth0", Filter: filterNothing()}) })
+	l.must(err)
+	defer peer.Close()
+	send := func(fill byte, n int) {
+		t.Helper()
+		var fs []Frame
+		for i := range n {
+			f := Frame{Data: l.udpFrame(near, far, net.ParseIP(strangerIP), 9000+100*i)}
+			for k := range f.Data[42:] {
+				f.Data[42+k] = fill + byte(i)
+			}
+			f.Offload = Offload{Flags: OffloadNeedsCsum, GSO: GSOUDPL4, GSOSize: 1000, HdrLen: 42, CsumStart: 34, CsumOffset: 6}
+			fs = append(fs, f)
+		}
+		if k, err := peer.Send(fs); k != n || err != nil {
+			t.Fatalf("Send = %d, %v", k, err)
+		}
+	}
+	expect := func(fill byte, n int) {
+		t.Helper()
+		fs := make([]Frame, 2)
+		for got := 0; got < n; {
+			k, err := p.Recv(fs)
+			if err != nil && !errors.Is(err, ErrLinkDown) {
+				t.Fatal(err)
+			}
+			for _, f := range fs[:k] {
+				if want := fill + byte(got); len(f.Data) != 9000+100*got || f.Data[42] != want || f.Data[len(f.Data)-1] != want {
+					t.Fatalf("super-packet %d: %d bytes of %#x, want %d of %#x", got, len(f.Data), f.Data[42], 9000+100*got, want)
+				}
+				got++
+			}
+		}
+	}
+	send(0x10, 5)
+	l.must(netlink.LinkSetDown(l.hosts[0].near))
+	expect(0x10, 5)
+	l.must(netlink.LinkSetUp(l.hosts[0].near))
+	l.waitUp(0)
+	send(0x50, 5)
+	expect(0x50, 5)
 }

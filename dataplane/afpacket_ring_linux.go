@@ -138,24 +138,58 @@ func (b *recvBatch) describeSlot(slot []byte, status uint32, f *Frame) {
 	}
 }
 
-// recvCopies fetches the frames that were too long for their slots. One that the
-// queue does not have stays as it is in the slot: truncated.
-func (p *AFPacket) recvCopies(fs []Frame) error {
+// recvCopies fetches the frames that were too long for their slots: all of them,
+// for the queue must not keep one that a later slot would get. A link error, which
+// the kernel says before it hands out a frame, is returned when that is done.
+func (p *AFPacket) recvCopies(fs []Frame) (fault error) {
 	copies := p.ring.copies
 	p.in.rearm()
-	n, errno := recvmmsg(p.rx, p.in.msgs[:len(copies)], unix.MSG_TRUNC)
-	if errno != 0 {
-		return p.recvError(errno)
+	for got := 0; got < len(copies); {
+		n, errno := recvmmsg(p.rx, p.in.msgs[got:len(copies)], unix.MSG_TRUNC)
+		switch {
+		case errno == unix.EINTR:
+			continue
+		case errno == unix.EAGAIN:
+			return fault // what is missing stays as it is in its slot: truncated
+		case errno != 0:
+			fault = p.recvError(errno) // the kernel has forgotten it by now
+			continue
+		}
+		for i, k := range copies[got : got+n] {
+			if !p.takeCopy(&fs[k], got+i) {
+				p.in.used = len(copies)
+				p.discardCopies()
+				return fault
+			}
+		}
+		got += n
+		p.in.used = got
 	}
-	p.in.used = n
-	for i, k := range copies[:n] {
-		// The slot says all but the bytes; the kernel fills in neither the
-		// address nor the metadata of a copy.
-		frame := p.in.room(i)[p.in.vnet:]
-		kept := min(max(int(p.in.msgs[i].len)-p.in.vnet, 0), len(frame))
-		fs[k].Data = frame[:kept:kept]
+	return fault
+}
+
+// takeCopy gives f the bytes of message i. The slot says all else; the kernel fills
+// in neither the address nor the metadata of a copy. It reports false when the
+// message is not the slot's frame.
+func (p *AFPacket) takeCopy(f *Frame, i int) bool {
+	frame := p.in.room(i)[p.in.vnet:]
+	length := int(p.in.msgs[i].len) - p.in.vnet
+	if length != int(f.WireLen) {
+		return false
 	}
-	return nil
+	kept := min(length, len(frame))
+	f.Data = frame[:kept:kept]
+	return true
+}
+
+// discardCopies empties the queue, so that slots and copies agree again. Frames
+// whose copies go that way are truncated, and dropped as such.
+func (p *AFPacket) discardCopies() {
+	for range cap(p.in.msgs) {
+		if _, errno := recvmmsg(p.rx, p.in.msgs[:1], unix.MSG_TRUNC); errno == unix.EAGAIN {
+			return
+		}
+	}
 }
 
 // pendingError says what is wrong with a link from which nothing comes. A ring
