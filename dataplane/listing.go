@@ -83,7 +83,7 @@ func (d *Director) Load() (shards, conns, most int) {
 // the end. The clock is that of shard s, unless the director has its own.
 func (d *Director) list(mu *sync.Mutex, t *conntrack.Table4, s *Shard, yield func(ipvs.ConnStatus) bool) bool {
 	const slice = 4096
-	batch := make([]ipvs.ConnStatus, 0, slice)
+	var batch []ipvs.ConnStatus
 	for next := conntrack.Ref(1); next != 0; {
 		batch = batch[:0]
 		now, v := d.clock(s), d.view.Load()

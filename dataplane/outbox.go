@@ -4,7 +4,8 @@ package dataplane
 // place, and frames of the shard's own making, which live in its arena.
 type outbox struct {
 	frames []Frame
-	arena  []byte
+	arena  []byte // nil until the first frame that needs it
+	size   int    // of the arena
 	used   int
 }
 
@@ -19,8 +20,9 @@ const (
 	arenaSize = MaxBatch * 2 * (64 << 10)
 )
 
+// newOutbox returns an outbox whose arena will have that size.
 func newOutbox(arena int) outbox {
-	return outbox{frames: make([]Frame, 0, 4*MaxBatch), arena: make([]byte, arena)}
+	return outbox{frames: make([]Frame, 0, 4*MaxBatch), size: arena}
 }
 
 func (o *outbox) reset() {
@@ -31,6 +33,9 @@ func (o *outbox) reset() {
 // room returns n bytes of the arena, or nil when it is used up. A shorter frame
 // than asked for gives the rest back with trim.
 func (o *outbox) room(n int) []byte {
+	if o.arena == nil {
+		o.arena = make([]byte, o.size)
+	}
 	if n > len(o.arena)-o.used {
 		return nil
 	}
