@@ -312,11 +312,17 @@ func (m *model) check(t *rapid.T) {
 	}
 	m.checkFinds(t)
 	m.checkWalks(t)
-	helpers := 0
+	helpers, portless := 0, 0
 	for _, c := range m.conns {
 		if c.helped != 0 {
 			helpers++
 		}
+		if c.flags&NoCPort != 0 {
+			portless++
+		}
+	}
+	if m.table.portless != portless {
+		t.Fatalf("%d entries are counted as portless, want %d", m.table.portless, portless)
 	}
 	if got := len(m.table.helpers); got != helpers {
 		t.Fatalf("%d helpers are kept, want %d", got, helpers)
