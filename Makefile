@@ -7,13 +7,14 @@ VERSION   := $(shell git describe --tags --dirty 2>/dev/null | sed 's/^v//')
 GOBUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w $(if $(VERSION),-X main.version=$(VERSION))'
 GOTEST    ?= go test
 FUZZTIME  ?= 5s
+HISTORIES ?= 1000000
 BENCH     ?= .
 BENCHTIME ?= 100ms
 
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo 'Arguments: make demo ARGS=--once; make oracle ARGS="--only o-tcp-* -v"; FUZZTIME, BENCH, BENCHTIME, GOTEST.'
+	@echo 'Arguments: make demo ARGS=--once; make oracle ARGS="--only o-tcp-* -v"; HISTORIES, FUZZTIME, BENCH, BENCHTIME, GOTEST.'
 
 .PHONY: build
 build: ## one static binary, bin/natlb
@@ -40,6 +41,10 @@ lint: ## gofmt, go vet, staticcheck (pinned in tools/go.mod)
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "gofmt -w wanted for:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
+
+.PHONY: histories
+histories: ## play HISTORIES (1000000) random connection histories: counters equal the entries, nothing is left at the end
+	NATLB_HISTORIES=$(HISTORIES) GOGC=400 go test ./dataplane -run '^TestHistories$$' -count=1 -v -timeout 2h
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (5s)

@@ -1,0 +1,355 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"natlb/conntrack"
+	"natlb/ipvs"
+)
+
+// tally is what a walk over the entries finds of one real server.
+type tally struct{ active, inactive, persistent int32 }
+
+func (n tally) entries() int { return int(n.active + n.inactive + n.persistent) }
+
+// entryKey names an entry of a shard's table.
+type entryKey struct {
+	shard int
+	ref   conntrack.Ref
+}
+
+// audit is one look at everything that a director keeps, nothing taken on trust:
+// what a count should be is found by walking.
+type audit struct {
+	d         *Director
+	tallies   []tally // by server ID
+	templates map[conntrack.Ref]int
+	controls  map[entryKey]int
+	errs      []error
+}
+
+// Audit says in which places d contradicts itself, or nil: real servers count
+// their entries, templates and control connections what hangs on them, IDs are
+// used or free and never both, what is held is what the verdicts say, and nothing
+// has outlived its time. The shards must be between two batches.
+func (d *Director) Audit() error {
+	a := d.audit()
+	return errors.Join(a.errs...)
+}
+
+// Remains says what is left in a director that ought to be at rest, or nil.
+func (d *Director) Remains() error {
+	a := d.audit()
+	for id, n := range a.tallies {
+		if n != (tally{}) {
+			a.fail("server %d still has %+v", id, n)
+		}
+	}
+	if n := len(d.trash); n != 0 {
+		a.fail("%d servers are left in the trash", n)
+	}
+	for i, s := range d.shards {
+		if s.frags.oldest != nil || s.frags.newest != nil || len(s.frags.groups) != 0 || s.frags.bytes != 0 {
+			a.fail("shard %d holds %d incomplete packets and %d bytes", i, len(s.frags.groups), s.frags.bytes)
+		}
+		if len(s.waiting.frames) != 0 || s.waiting.bytes != 0 {
+			a.fail("shard %d: %d frames and %d bytes wait for neighbours", i, len(s.waiting.frames), s.waiting.bytes)
+		}
+		if s.sweep != 0 {
+			a.fail("shard %d is still sweeping", i)
+		}
+		a.refill(fmt.Sprintf("shard %d", i), s.table)
+	}
+	a.refill("templates", d.templates.table)
+	return errors.Join(a.errs...)
+}
+
+// refill fills an empty table up to as many entries as it has ever had, and
+// empties it again: all its memory has to be on the free list, once.
+func (a *audit) refill(of string, t *conntrack.Table4) {
+	if t.Len() != 0 {
+		a.fail("%s: %d entries left", of, t.Len())
+		return
+	}
+	slots, died := t.Slots(), a.d.view.Load()
+	a.d.view.Store(&view{servers: []serverView{{RealServer: new(ipvs.RealServer)}}}) // for what dies here
+	defer a.d.view.Store(died)
+	taken := map[conntrack.Ref]bool{}
+	for i := range slots {
+		r := t.Insert(&conntrack.Key4{CIP: uint32(i), Proto: 17}, a.d.shards[0].now)
+		if r == 0 || taken[r] {
+			a.fail("%s: entry %d of %d gets place %d", of, i, slots, r)
+			return
+		}
+		taken[r] = true
+	}
+	if got := t.Slots(); got != slots {
+		a.fail("%s: %d places have become %d, so some were lost", of, slots, got)
+	}
+	for r := range taken {
+		t.Remove(r)
+	}
+	if t.Len() != 0 {
+		a.fail("%s: Len is %d after everything was removed", of, t.Len())
+	}
+}
+
+// Counts returns how many connections and how many templates the tables say that
+// they have.
+func (d *Director) Counts() (conns, templates int) {
+	for _, s := range d.shards {
+		conns += s.table.Len()
+	}
+	return conns, d.templates.table.Len()
+}
+
+// Entries calls yield for each connection of each shard.
+func (d *Director) Entries(yield func(*conntrack.Conn4) bool) {
+	for _, s := range d.shards {
+		for _, c := range s.table.All {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// LendArenas gives a driver that has sent nothing yet, and its shard, the memory
+// for the frames that they make.
+func (d *Driver) LendArenas(own, borrowed []byte) { d.shard.out.arena, d.out.arena = own, borrowed }
+
+func (a *audit) fail(format string, args ...any) {
+	a.errs = append(a.errs, fmt.Errorf(format, args...))
+}
+
+func (d *Director) audit() *audit {
+	a := &audit{
+		d: d, tallies: make([]tally, len(d.servers)),
+		templates: map[conntrack.Ref]int{}, controls: map[entryKey]int{},
+	}
+	for i, s := range d.shards {
+		a.shard(i, s)
+	}
+	a.controllers()
+	a.servers()
+	a.services()
+	return a
+}
+
+// activeNow are the states that semantics 3.5 counts as active, by their numbers.
+var activeNow = map[conntrack.State]bool{1: true, 2: true, 3: true, 10: true}
+
+func (a *audit) shard(i int, s *Shard) {
+	n := 0
+	for r, c := range s.table.All {
+		n++
+		a.entry("shard", i, r, c, s.now)
+		if int(c.Dest) >= len(a.tallies) {
+			continue
+		}
+		if c.Is(conntrack.Template) {
+			a.fail("shard %d: entry %d is a template", i, r)
+		}
+		active := c.Proto == 6 && activeNow[c.State]
+		if active == c.Is(conntrack.Inactive) {
+			a.fail("shard %d: entry %d of protocol %d in state %d has flags %#x", i, r, c.Proto, c.State, c.Flags)
+		}
+		if active {
+			a.tallies[c.Dest].active++
+		} else {
+			a.tallies[c.Dest].inactive++
+		}
+		if c.Template != 0 {
+			a.templates[c.Template]++
+			if t := a.d.templates.table.At(c.Template); t.Dest != c.Dest {
+				a.fail("shard %d: entry %d goes to server %d, its template to %d", i, r, c.Dest, t.Dest)
+			}
+		}
+		if c.Control != 0 {
+			a.controls[entryKey{i, c.Control}]++
+		} else if v := a.d.view.Load(); v.steering.of(c.CIP, c.CPort) != i && !(v.resteered && v.steering.other().of(c.CIP, c.CPort) == i) {
+			a.fail("shard %d: entry %d of client %v:%d belongs to shard %d", i, r, fromAddr4(c.CIP), c.CPort, v.steering.of(c.CIP, c.CPort))
+		}
+	}
+	if n != s.table.Len() {
+		a.fail("shard %d: Len is %d, a walk finds %d entries", i, s.table.Len(), n)
+	}
+	if s.foreign.n != 0 || s.asked != askedNot {
+		a.fail("shard %d: %d packets are not handed over, asked is %d", i, s.foreign.n, s.asked)
+	}
+	a.held(i, s)
+}
+
+// entry checks what every entry of any table has to have.
+func (a *audit) entry(table string, i int, r conntrack.Ref, c *conntrack.Conn4, now time.Duration) {
+	const tick = 1 << 24 // how late the wheel may be
+	if int(c.Dest) >= len(a.d.servers) || a.d.servers[c.Dest] == nil {
+		a.fail("%s %d: entry %d goes to server %d, which there is not", table, i, r, c.Dest)
+	}
+	if c.Deadline+tick <= now {
+		a.fail("%s %d: entry %d has outlived its time by %v", table, i, r, now-c.Deadline)
+	}
+	if c.Deadline > now+c.Timeout {
+		a.fail("%s %d: entry %d is to live for %v, its timeout is %v", table, i, r, c.Deadline-now, c.Timeout)
+	}
+}
+
+func (a *audit) held(i int, s *Shard) {
+	fragments, bytes, waiting, frames := 0, 0, 0, uint64(0)
+	for g := s.frags.oldest; g != nil; g = g.next {
+		fragments++
+		bytes += len(g.store)
+		frames += g.frames
+		if s.frags.groups[g.key] != g {
+			a.fail("shard %d: the packet %+v is not to be found", i, g.key)
+		}
+		if g.until <= s.now {
+			a.fail("shard %d: fragments have waited for %v too long", i, s.now-g.until)
+		}
+	}
+	if fragments != len(s.frags.groups) || bytes != s.frags.bytes || frames != s.verdicts[HeldFragment] {
+		a.fail("shard %d: %d packets in the list, %d in the map; %d bytes, counted %d; %d frames, counted %d",
+			i, fragments, len(s.frags.groups), bytes, s.frags.bytes, frames, s.verdicts[HeldFragment])
+	}
+	frames = 0
+	for j := range s.waiting.frames {
+		waiting += len(s.waiting.frames[j].data)
+		frames += s.waiting.frames[j].frames
+	}
+	if waiting != s.waiting.bytes || frames != s.verdicts[HeldNeighbour] {
+		a.fail("shard %d: %d bytes wait, counted %d; of %d frames, counted %d", i, waiting, s.waiting.bytes, frames, s.verdicts[HeldNeighbour])
+	}
+}
+
+// controllers checks templates and control connections: they are there, and know
+// how many hang on them.
+func (a *audit) controllers() {
+	n := 0
+	for r, c := range a.d.templates.table.All {
+		n++
+		a.entry("templates", 0, r, c, a.d.shards[0].now)
+		if !c.Is(conntrack.Template) || c.CPort != 0 {
+			a.fail("template %d has flags %#x and client port %d", r, c.Flags, c.CPort)
+		}
+		if int(c.Dest) < len(a.tallies) {
+			a.tallies[c.Dest].persistent++
+		}
+		if int(c.NControl) != a.templates[r] {
+			a.fail("template %d says that it controls %d, %d hang on it", r, c.NControl, a.templates[r])
+		}
+		delete(a.templates, r)
+	}
+	if n != a.d.templates.table.Len() {
+		a.fail("templates: Len is %d, a walk finds %d", a.d.templates.table.Len(), n)
+	}
+	for r, n := range a.templates {
+		a.fail("%d connections hang on template %d, which there is not", n, r)
+	}
+	for i, s := range a.d.shards {
+		for r, c := range s.table.All {
+			if k := (entryKey{i, r}); int(c.NControl) != a.controls[k] {
+				a.fail("shard %d: entry %d says that it controls %d, %d hang on it", i, r, c.NControl, a.controls[k])
+			}
+			delete(a.controls, entryKey{i, r})
+		}
+	}
+	for k, n := range a.controls {
+		a.fail("shard %d: %d connections hang on entry %d, which there is not", k.shard, n, k.ref)
+	}
+}
+
+// servers compares the counts with the walk, and checks that each ID is free, or
+// of a server that is either listed by its service or in the trash.
+func (a *audit) servers() {
+	d := a.d
+	uses := make([]int, len(d.servers))
+	uses[0] = 1
+	for _, s := range d.services {
+		for _, r := range s.servers {
+			uses[r.ID]++
+			if t := d.servers[r.ID]; t == nil || t.server != r || !r.Available() || t.service != s.id || t.key != (destKey{s.key, r.Addr}) {
+				a.fail("%v lists server %v in a place that is not its own", s.key, r.Addr)
+			}
+		}
+	}
+	for k, t := range d.trash {
+		id := t.server.ID
+		uses[id]++
+		if d.servers[id] != t || t.key != k || t.server.Available() {
+			a.fail("the trash has server %v of %v in a place that is not its own", k.addr, k.service)
+		}
+	}
+	for _, id := range d.freeServers {
+		uses[id]++
+		if d.servers[id] != nil {
+			a.fail("server ID %d is free and taken", id)
+		}
+	}
+	v := d.view.Load()
+	for id, t := range d.servers {
+		if uses[id] != 1 {
+			a.fail("server ID %d is used in %d places, want 1", id, uses[id])
+		}
+		if t == nil {
+			continue
+		}
+		s := t.server
+		if got := (tally{s.Active(), s.Inactive(), s.PersistConns()}); got != a.tallies[id] {
+			a.fail("server %v of %v counts %+v, its entries are %+v", t.key.addr, t.key.service, got, a.tallies[id])
+		}
+		if upper, _ := s.Thresholds(); upper == 0 && s.Overloaded() {
+			a.fail("server %v of %v is overloaded without a threshold", t.key.addr, t.key.service)
+		}
+		if v.servers[id].RealServer != s {
+			a.fail("packets see another server %d than %v", id, t.key.addr)
+		}
+	}
+	conns, templates := d.Counts()
+	sum := 0
+	for _, n := range a.tallies {
+		sum += n.entries()
+	}
+	if sum != conns+templates {
+		a.fail("the servers have %d entries, the tables %d", sum, conns+templates)
+	}
+}
+
+// services checks the table of services and what packets see of it.
+func (a *audit) services() {
+	d, v := a.d, a.d.view.Load()
+	uses := make([]int, d.nservice)
+	uses[0] = 1
+	vips := map[uint32]int{}
+	for _, s := range d.services {
+		uses[s.id]++
+		if d.byKey[s.key] != s {
+			a.fail("service %v is not to be found", s.key)
+		}
+		if !s.key.IsMark() {
+			vips[addr4(s.key.VIP.Addr())]++
+		}
+	}
+	for _, id := range d.freeServices {
+		uses[id]++
+	}
+	for id, n := range uses {
+		if n != 1 {
+			a.fail("service ID %d is used in %d places, want 1", id, n)
+		}
+	}
+	if len(d.byKey) != len(d.services) || len(v.services) != len(d.services) || len(v.byAddr)+len(v.byMark) != len(d.services) {
+		a.fail("%d services, %d by key, packets see %d", len(d.services), len(d.byKey), len(v.byAddr)+len(v.byMark))
+	}
+	for vip, n := range vips {
+		if d.roles.vips[vip] != n || v.roles.of(vip)&roleVIP == 0 {
+			a.fail("VIP %v of %d services counts %d and has role %d", fromAddr4(vip), n, d.roles.vips[vip], v.roles.of(vip))
+		}
+	}
+	for vip := range d.roles.vips {
+		if vips[vip] == 0 {
+			a.fail("VIP %v has no service any more", fromAddr4(vip))
+		}
+	}
+}
