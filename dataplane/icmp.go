@@ -73,7 +73,7 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 	if !c.Masq() {
 		return DropMethod
 	}
-	if !rewrite.ICMPChecksumOK(f.Data, p) {
+	if !trustedICMP(f, p) {
 		return DropICMPChecksum
 	}
 	rewrite.DecrementTTL(f.Data, p)
@@ -90,7 +90,7 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 	if !c.Masq() {
 		return DropMethod
 	}
-	if !rewrite.ICMPChecksumOK(f.Data, p) {
+	if !trustedICMP(f, p) {
 		return DropICMPChecksum
 	}
 	s.countIn(c, srv, p)
@@ -105,4 +105,10 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 	rewrite.TranslateICMPIn(f.Data, p, q, c.RIP, c.RPort)
 	f.Offload = Offload{}
 	return s.send(f, p, hop, origin{}, Forward, now)
+}
+
+// trustedICMP reports whether the message is whole. Whoever received it may have
+// found that already.
+func trustedICMP(f *Frame, p *rewrite.Packet) bool {
+	return f.Offload.Flags&OffloadDataValid != 0 || rewrite.ICMPChecksumOK(f.Data, p)
 }
