@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"internal/watch":       {"ipvs", "internal/control", "internal/terminal"},
 	"internal/words": {"ipvs", "sched", "rewrite", "internal/control", "internal/ipvsadm", "internal/classify", "internal/hostnet", "internal/doctor",
 		"internal/drain", "internal/watch", "internal/terminal"},
+	"internal/pcapfile":   {},
 	"cmd/natlb":           {"*"},
 	"bench":               {"*"},
 	"docs":                {},
@@ -47,12 +48,13 @@ var testRooms = []string{"internal/packettest", "internal/lab/labtest", "interna
 
 // forwarding rooms must stay free of gopacket, of netlink and of HTTP.
 var forbidden = map[string][]string{
-	"ipvs":      {"github.com/", "golang.org/x/", "net/http"},
-	"rewrite":   {"github.com/", "golang.org/x/", "net/http"},
-	"sched":     {"github.com/", "golang.org/x/", "net/http"},
-	"conntrack": {"github.com/google/gopacket", "golang.org/x/sys", "net/http"},
-	"dataplane": {"github.com/google/gopacket", "github.com/vishvananda", "github.com/google/nftables", "net/http"},
-	"cmd/natlb": {"github.com/google/gopacket", "testing"},
+	"ipvs":              {"github.com/", "golang.org/x/", "net/http"},
+	"rewrite":           {"github.com/", "golang.org/x/", "net/http"},
+	"sched":             {"github.com/", "golang.org/x/", "net/http"},
+	"conntrack":         {"github.com/google/gopacket", "golang.org/x/sys", "net/http"},
+	"dataplane":         {"github.com/google/gopacket", "github.com/vishvananda", "github.com/google/nftables", "net/http"},
+	"internal/pcapfile": {"github.com/", "golang.org/x/", "net/http"},
+	"cmd/natlb":         {"github.com/google/gopacket", "testing"},
 }
 
 func TestArrows(t *testing.T) {
