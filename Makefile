@@ -67,7 +67,9 @@ e2e-shards: ## the end-to-end tests with four shards
 .PHONY: golden
 golden: ## rewrite the golden files from what the code prints now; look at git diff afterwards
 	go test ./internal/ipvsadm -update
-	@git diff --stat -- '*.golden' 2>/dev/null || true
+	go test ./internal/replay -run Golden -update
+	go test ./cmd/natlb -run ReplayPage -update
+	@git diff --stat -- '*.golden' internal/replay/testdata docs/replay.md 2>/dev/null || true
 
 # a dozen of the recordings' second set, of every group
 SECOND := w-pick-wrr-w3812,w-dyn-wlc-closed,w-hash-mh-port+fallback-w6-0-5,w-x-fz-lblcr-4,w-udp-states,w-tcp-server-fin

@@ -44,7 +44,7 @@ func run(ctx context.Context, argv []string) int {
 	case len(args) > 0 && !strings.HasPrefix(args[0], "-"):
 		// A word that is none of ours is ipvsadm's to refuse, in its words.
 		env := &words.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: version}
-		if own := words.New(env, runCommand(), demoCommand()); own.Knows(args[0]) {
+		if own := words.New(env, runCommand(), demoCommand(), replayCommand()); own.Knows(args[0]) {
 			return own.Run(ctx, args)
 		}
 	}

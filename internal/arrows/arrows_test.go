@@ -33,9 +33,12 @@ var allowed = map[string][]string{
 	"internal/watch":       {"ipvs", "internal/control", "internal/terminal"},
 	"internal/words": {"ipvs", "sched", "rewrite", "internal/control", "internal/ipvsadm", "internal/classify", "internal/hostnet", "internal/doctor",
 		"internal/drain", "internal/watch", "internal/terminal"},
-	"internal/pcapfile":   {},
+	"internal/pcapfile": {},
+	"internal/replay": {"ipvs", "sched", "conntrack", "rewrite", "dataplane", "internal/classify", "internal/ftp", "internal/control", "internal/ipvsadm",
+		"internal/terminal", "internal/pcapfile"},
 	"cmd/natlb":           {"*"},
 	"bench":               {"*"},
+	"bench/mkpcap":        {"*"},
 	"docs":                {},
 	"internal/arrows":     {},
 	"internal/e2e":        {},
@@ -44,7 +47,7 @@ var allowed = map[string][]string{
 }
 
 // testRooms are for tests only: no production room may reach them.
-var testRooms = []string{"internal/packettest", "internal/lab/labtest", "internal/e2e", "internal/oracletest", "internal/arrows", "bench", "docs"}
+var testRooms = []string{"internal/packettest", "internal/lab/labtest", "internal/e2e", "internal/oracletest", "internal/arrows", "bench", "bench/mkpcap", "docs"}
 
 // forwarding rooms must stay free of gopacket, of netlink and of HTTP.
 var forbidden = map[string][]string{

@@ -1,0 +1,173 @@
+package replay
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"natlb/internal/pcapfile"
+	"natlb/rewrite"
+)
+
+// Field is one field of a decoded packet. Names are those of Wireshark's display
+// filters where it has one, values as text.
+type Field struct{ Name, Value string }
+
+// decoder takes a packet apart from the front. Every byte lands in one field, so
+// that packets are equal when their fields are.
+type decoder struct {
+	fields []Field
+	prefix string // of names: inside an ICMP error
+	rest   []byte
+}
+
+// Decode returns the fields of an Ethernet frame, those of a packet that an
+// ICMP error quotes included. What is cut off ends in the field "bytes".
+func Decode(p *pcapfile.Packet) []Field {
+	d := &decoder{rest: p.Data}
+	d.add("frame.len", p.WireLen)
+	if p.Short() {
+		d.add("frame.cap_len", len(p.Data))
+	}
+	if h := d.take(rewrite.EthernetLen); h != nil {
+		d.add("eth.dst", net.HardwareAddr(h[:6]))
+		d.add("eth.src", net.HardwareAddr(h[6:12]))
+		etherType := binary.BigEndian.Uint16(h[12:])
+		d.add("eth.type", fmt.Sprintf("0x%04x", etherType))
+		switch etherType {
+		case etherTypeIPv4:
+			d.ipv4()
+		case etherTypeARP:
+			d.arp()
+		}
+	}
+	if len(d.rest) > 0 {
+		d.add("bytes", hex.EncodeToString(d.rest))
+	}
+	return d.fields
+}
+
+func (d *decoder) add(name string, value any) {
+	d.fields = append(d.fields, Field{d.prefix + name, fmt.Sprint(value)})
+}
+
+func (d *decoder) hex(name string, b []byte) {
+	if len(b) > 0 {
+		d.add(name, hex.EncodeToString(b))
+	}
+}
+
+// take returns the next n bytes, nil if there are not as many.
+func (d *decoder) take(n int) []byte {
+	if n > len(d.rest) {
+		return nil
+	}
+	b := d.rest[:n]
+	d.rest = d.rest[n:]
+	return b
+}
+
+func (d *decoder) arp() {
+	b := d.take(arpIPv4Len)
+	if b == nil {
+		return
+	}
+	d.hex("arp.head", b[:6])
+	d.add("arp.opcode", binary.BigEndian.Uint16(b[6:]))
+	d.add("arp.src.hw_mac", net.HardwareAddr(b[8:14]))
+	d.add("arp.src.proto_ipv4", address(b[14:]))
+	d.add("arp.dst.hw_mac", net.HardwareAddr(b[18:24]))
+	d.add("arp.dst.proto_ipv4", address(b[24:]))
+}
+
+func address(b []byte) netip.Addr { return netip.AddrFrom4([4]byte(b)) }
+
+func (d *decoder) ipv4() {
+	if len(d.rest) < 20 {
+		return
+	}
+	header := int(d.rest[0]&15) * 4
+	if d.rest[0]>>4 != 4 || header < 20 || len(d.rest) < header {
+		return
+	}
+	h := d.take(header)
+	total, frag := int(binary.BigEndian.Uint16(h[2:])), binary.BigEndian.Uint16(h[6:])
+	d.add("ip.hdr_len", header)
+	d.add("ip.dsfield", fmt.Sprintf("0x%02x", h[1]))
+	d.add("ip.len", total)
+	d.add("ip.id", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[4:])))
+	d.add("ip.flags", fmt.Sprintf("0x%02x", frag>>13))
+	d.add("ip.frag_offset", frag&0x1fff)
+	d.add("ip.ttl", h[8])
+	d.add("ip.proto", h[9])
+	d.add("ip.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[10:])))
+	d.add("ip.src", address(h[12:]))
+	d.add("ip.dst", address(h[16:]))
+	d.hex("ip.options", h[20:])
+
+	// What stands behind the packet is padding, and no part of it.
+	var padding []byte
+	if n := total - header; n >= 0 && n < len(d.rest) {
+		d.rest, padding = d.rest[:n], d.rest[n:]
+	}
+	if frag&0x1fff == 0 {
+		d.transport(h[9])
+	}
+	d.hex("payload", d.rest)
+	d.rest = nil
+	d.hex("padding", padding)
+}
+
+func (d *decoder) transport(proto uint8) {
+	switch proto {
+	case rewrite.ProtoTCP:
+		d.tcp()
+	case rewrite.ProtoUDP:
+		if h := d.take(8); h != nil {
+			d.add("udp.srcport", binary.BigEndian.Uint16(h))
+			d.add("udp.dstport", binary.BigEndian.Uint16(h[2:]))
+			d.add("udp.length", binary.BigEndian.Uint16(h[4:]))
+			d.add("udp.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[6:])))
+		}
+	case rewrite.ProtoICMP:
+		d.icmp()
+	}
+}
+
+func (d *decoder) tcp() {
+	h := d.take(20)
+	if h == nil {
+		return
+	}
+	d.add("tcp.srcport", binary.BigEndian.Uint16(h))
+	d.add("tcp.dstport", binary.BigEndian.Uint16(h[2:]))
+	d.add("tcp.seq_raw", binary.BigEndian.Uint32(h[4:]))
+	d.add("tcp.ack_raw", binary.BigEndian.Uint32(h[8:]))
+	header := int(h[12]>>4) * 4
+	d.add("tcp.hdr_len", header)
+	d.add("tcp.flags", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[12:])&0xfff))
+	d.add("tcp.window_size_value", binary.BigEndian.Uint16(h[14:]))
+	d.add("tcp.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[16:])))
+	d.add("tcp.urgent_pointer", binary.BigEndian.Uint16(h[18:]))
+	if header > 20 {
+		d.hex("tcp.options", d.take(header-20))
+	}
+}
+
+func (d *decoder) icmp() {
+	h := d.take(8)
+	if h == nil {
+		return
+	}
+	d.add("icmp.type", h[0])
+	d.add("icmp.code", h[1])
+	d.add("icmp.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[2:])))
+	d.add("icmp.rest", hex.EncodeToString(h[4:]))
+	if rewrite.IsICMPError(h[0]) && d.prefix == "" {
+		d.prefix = "quoted "
+		d.ipv4()
+		d.prefix = ""
+	}
+}

@@ -1,0 +1,107 @@
+package replay
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"natlb/dataplane"
+	"natlb/internal/classify"
+	"natlb/rewrite"
+)
+
+// Side says where a capture was taken, and so which of its packets the
+// recorded director had received. The others it has sent itself: they are
+// counted and not played, for the replayed director will send its own.
+type Side uint8
+
+// Sides. The rules go by addresses, because a capture may be from any machine on
+// the way; see docs/replay.md.
+const (
+	// VIPSide: what is from a VIP or a real server was sent by the director,
+	// all else is from clients.
+	VIPSide Side = iota
+	// DIPSide: what is to a real server was sent by the director, all else is
+	// from the servers.
+	DIPSide
+	// BothSides is a capture of the director itself on all its interfaces, or
+	// on its only one. Where the capture says what went out, that was sent by
+	// the director; elsewhere what is from a VIP or to a real server was. Of the
+	// rest, what is from a real server came by the DIP side.
+	BothSides
+)
+
+// String returns the word of the command line for s.
+func (s Side) String() string { return [...]string{"vip", "dip", "both"}[s] }
+
+// judge knows which packets of a capture were the director's own.
+type judge struct {
+	vips, servers map[uint32]bool
+	targets       []classify.Target
+}
+
+func newJudge(sc dataplane.Scope) *judge {
+	j := &judge{map[uint32]bool{}, map[uint32]bool{}, sc.Targets}
+	for _, a := range slices.Concat(sc.Owned, sc.Marked) {
+		j.vips[addr4(a)] = true
+	}
+	for _, a := range sc.Servers {
+		j.servers[addr4(a)] = true
+	}
+	return j
+}
+
+// place says by which link a frame of a capture came in, or that it was the
+// director's own.
+func (j *judge) place(side Side, c *captured, marked bool) (link uint8, own bool) {
+	a, ok := endsOf(c.Data)
+	fromServer, toServer := j.servers[a.src], j.servers[a.dst]
+	switch side {
+	case VIPSide:
+		return VIPLink, ok && (fromServer || j.fromVIP(&a))
+	case DIPSide:
+		return DIPLink, ok && toServer && (!a.arp || !fromServer)
+	}
+	if fromServer {
+		link = DIPLink
+	}
+	if marked {
+		return link, c.outgoing
+	}
+	return link, ok && (toServer && (!a.arp || !fromServer) || j.fromVIP(&a))
+}
+
+func (j *judge) fromVIP(a *ends) bool {
+	return j.vips[a.src] || len(j.targets) > 0 &&
+		slices.ContainsFunc(j.targets, func(t classify.Target) bool { return t.Has(a.proto, fromAddr4(a.src), a.sport) })
+}
+
+// ends are the addresses of a packet, in host byte order, and where it has them
+// its protocol and source port.
+type ends struct {
+	src, dst uint32
+	sport    uint16
+	proto    uint8
+	arp      bool
+}
+
+// endsOf reads the ends of an IPv4 or ARP frame.
+func endsOf(frame []byte) (a ends, ok bool) {
+	if len(frame) < rewrite.EthernetLen+20 {
+		return a, false
+	}
+	b := frame[rewrite.EthernetLen:]
+	switch binary.BigEndian.Uint16(frame[12:]) {
+	case etherTypeIPv4:
+		a = ends{src: binary.BigEndian.Uint32(b[12:]), dst: binary.BigEndian.Uint32(b[16:]), proto: b[9]}
+		if at := int(b[0]&15) * 4; len(b) >= at+2 {
+			a.sport = binary.BigEndian.Uint16(b[at:])
+		}
+		return a, true
+	case etherTypeARP:
+		if len(b) < arpIPv4Len {
+			return a, false
+		}
+		return ends{src: binary.BigEndian.Uint32(b[14:]), dst: binary.BigEndian.Uint32(b[24:]), arp: true}, true
+	}
+	return a, false
+}
