@@ -67,10 +67,8 @@ func (v *view) isServer(proto uint8, addr uint32, port uint16) bool {
 // that of an FTP service, and for what firewall marks lead to there.
 func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 	if to&roleVIP != 0 {
-		_, exact := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort)]
-		_, all := s.view.byAddr[endpointOf(p.Proto, p.Dst, 0)]
-		_, data := s.view.byAddr[endpointOf(p.Proto, p.Dst, p.DstPort+1)]
-		if exact || all || data && p.Proto == rewrite.ProtoTCP && slices.Contains(s.dir.cfg.FTPPorts, p.DstPort+1) {
+		has := func(port uint16) bool { return s.view.byAddr.of(endpointOf(p.Proto, p.Dst, port)) != nil }
+		if has(p.DstPort) || has(0) || has(p.DstPort+1) && p.Proto == rewrite.ProtoTCP && slices.Contains(s.dir.cfg.FTPPorts, p.DstPort+1) {
 			return true
 		}
 	}

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -26,8 +25,15 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 	thaw := d.freeze()
 	now := d.frozenClock()
 	d.tellChanges(changes, now)
-	for i := range changes {
-		d.commit(&changes[i])
+	for rest := changes; len(rest) > 0; {
+		rest = rest[d.commit(rest):]
+	}
+	if d.unlisted {
+		d.unlisted = false
+		d.services = slices.DeleteFunc(d.services, func(s *service) bool { return s.gone })
+	}
+	if d.remarked {
+		d.compileMarks()
 	}
 	d.settings.adjust(d.defence.available)
 	d.publish()
@@ -44,11 +50,8 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 func (d *Director) breakPersistence(changes []ipvs.Change) {
 	for i := range changes {
 		c := &changes[i]
-		s := d.byKey[c.Service.Key]
-		if c.Kind != ipvs.BreakPersistence || s == nil {
-			continue
-		}
-		if t := d.destination(s, c.Destination.Addr); t != nil {
+		t := d.live[destKey{c.Service.Key, c.Destination.Addr}]
+		if c.Kind == ipvs.BreakPersistence && t != nil {
 			d.templates.breakFor(t.server.ID)
 		}
 	}
@@ -94,25 +97,31 @@ func deletes(c ipvs.Change) bool {
 	return c.Kind == ipvs.DeleteDestination || c.Kind == ipvs.DeleteService || c.Kind == ipvs.FlushServices
 }
 
-// commit carries out one change that the plan has found good. The shards stand
-// still.
-func (d *Director) commit(c *ipvs.Change) {
+// commit carries out the first of changes, which the plan has found good, and
+// with it those that follow if all are about servers of one service and do the
+// same. It returns how many that were. The shards stand still.
+func (d *Director) commit(changes []ipvs.Change) int {
+	c := &changes[0]
 	switch c.Kind {
 	case ipvs.AddService:
 		d.addService(c.Service)
 	case ipvs.EditService:
 		d.editService(c.Service)
 	case ipvs.DeleteService:
-		d.deleteService(c.Service.Key)
+		d.deleteService(d.byKey[c.Service.Key])
 	case ipvs.AddDestination:
-		d.addDestination(c.Service.Key, c.Destination)
+		return d.addServers(d.byKey[c.Service.Key], run(changes))
 	case ipvs.EditDestination:
-		d.editDestination(c.Service.Key, c.Destination)
+		return d.editServers(d.byKey[c.Service.Key], run(changes))
 	case ipvs.DeleteDestination:
-		d.deleteDestination(c.Service.Key, c.Destination.Addr)
+		return d.deleteServers(d.byKey[c.Service.Key], run(changes))
+	case ipvs.OrderDestinations:
+		d.orderServers(d.byKey[c.Service.Key], c.Order)
 	case ipvs.FlushServices:
-		for len(d.services) > 0 {
-			d.deleteService(d.services[0].key)
+		for _, s := range d.services {
+			if !s.gone {
+				d.deleteService(s)
+			}
 		}
 	case ipvs.ZeroStats:
 		d.zero(c.Service.Key)
@@ -124,6 +133,7 @@ func (d *Director) commit(c *ipvs.Change) {
 	case ipvs.ChangeMarks:
 		d.changeMarks(c.Words)
 	}
+	return 1
 }
 
 func (d *Director) newScheduler(s ipvs.Service) sched.Scheduler {
@@ -155,6 +165,7 @@ func (d *Director) addService(cfg ipvs.Service) {
 	d.age(cfg.Scheduler, s.sched)
 	d.services = append(d.services, s)
 	d.byKey[s.key] = s
+	d.book.staleServices = append(d.book.staleServices, s.key)
 	if !s.key.IsMark() {
 		d.roles.addService(addr4(cfg.Key.VIP.Addr()))
 	}
@@ -176,101 +187,26 @@ func (d *Director) editService(cfg ipvs.Service) {
 		r.SetFlags(cfg.Flags)
 	}
 	s.cfg = cfg
+	d.book.staleServices = append(d.book.staleServices, s.key)
 }
 
 // deleteService unlinks the service and puts its servers into the trash;
 // connections stay (semantics 1.1).
-func (d *Director) deleteService(key ipvs.ServiceKey) {
-	s := d.byKey[key]
+func (d *Director) deleteService(s *service) {
 	for _, r := range s.servers {
 		t := d.servers[r.ID]
 		d.discard(t)
 		t.service = 0 // the ID may soon mean another service
+		d.book.staleServers = append(d.book.staleServers, r.ID)
 	}
-	d.services = slices.DeleteFunc(d.services, func(o *service) bool { return o == s })
-	delete(d.byKey, key)
-	if !key.IsMark() {
-		d.roles.dropService(addr4(key.VIP.Addr()))
+	s.gone, d.unlisted = true, true
+	delete(d.byKey, s.key)
+	d.book.staleServices = append(d.book.staleServices, s.key)
+	if !s.key.IsMark() {
+		d.roles.dropService(addr4(s.key.VIP.Addr()))
 	}
 	d.forgetService(s.id)
 	d.freeServices = append(d.freeServices, s.id)
-}
-
-// addDestination puts the server at the head of its service's list. One that
-// waits in the trash comes back as the same object, with its connections
-// (semantics 1.2, 1.4).
-func (d *Director) addDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
-	s := d.byKey[key]
-	k := destKey{key, cfg.Addr}
-	t := d.trash[k]
-	if t != nil {
-		delete(d.trash, k)
-		if t.service != s.id {
-			d.forgetServer(t.server.ID)
-		}
-		t.server.Restore(&cfg)
-		t.idle = 0
-	} else {
-		t = &destination{key: k}
-		t.server = ipvs.NewRealServer(d.takeServerID(t), &cfg)
-	}
-	t.cfg, t.service = cfg, s.id
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.servers = append([]*ipvs.RealServer{t.server}, s.servers...)
-	s.sched.Update(s.servers, sched.Add, t.server)
-	d.roles.addServer(addr4(cfg.Addr.Addr()))
-}
-
-func (d *Director) editDestination(key ipvs.ServiceKey, cfg ipvs.Destination) {
-	s := d.byKey[key]
-	t := d.destination(s, cfg.Addr)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.server.Configure(&cfg) && d.following {
-		d.tell(ipvs.Event{Kind: ipvs.EventServerRecovered, At: d.shards[0].now, Service: key, Server: cfg.Addr, Weight: cfg.Weight})
-	}
-	t.cfg = cfg
-	s.sched.Update(s.servers, sched.Edit, t.server)
-}
-
-func (d *Director) deleteDestination(key ipvs.ServiceKey, addr netip.AddrPort) {
-	s := d.byKey[key]
-	t := d.destination(s, addr)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d.discard(t)
-	s.servers = slices.DeleteFunc(slices.Clone(s.servers), func(r *ipvs.RealServer) bool { return r == t.server })
-	s.sched.Update(s.servers, sched.Delete, t.server)
-}
-
-// discard puts a destination into the trash, where it stays while connections
-// refer to it.
-func (d *Director) discard(t *destination) {
-	t.server.Discard()
-	t.idle = 0
-	d.trash[t.key] = t
-}
-
-// destination returns the live destination addr of s, or nil.
-func (d *Director) destination(s *service, addr netip.AddrPort) *destination {
-	for _, r := range s.servers {
-		if r.Addr == addr {
-			return d.servers[r.ID]
-		}
-	}
-	return nil
-}
-
-func (d *Director) takeServerID(t *destination) uint32 {
-	if n := len(d.freeServers); n > 0 {
-		var id uint32
-		id, d.freeServers = d.freeServers[n-1], d.freeServers[:n-1]
-		d.servers[id] = t
-		return id
-	}
-	d.servers = append(d.servers, t)
-	return uint32(len(d.servers) - 1)
 }
 
 // ageSchedulers gives the schedulers that forget their expiry times.

@@ -266,13 +266,21 @@ func (a *audit) servers() {
 	d := a.d
 	uses := make([]int, len(d.servers))
 	uses[0] = 1
+	live := 0
 	for _, s := range d.services {
 		for _, r := range s.servers {
 			uses[r.ID]++
+			live++
+			if d.live[destKey{s.key, r.Addr}] != d.servers[r.ID] {
+				a.fail("server %v of %v is not to be found", r.Addr, s.key)
+			}
 			if t := d.servers[r.ID]; t == nil || t.server != r || !r.Available() || t.service != s.id || t.key != (destKey{s.key, r.Addr}) {
 				a.fail("%v lists server %v in a place that is not its own", s.key, r.Addr)
 			}
 		}
+	}
+	if live != len(d.live) {
+		a.fail("%d servers are to be found, the services have %d", len(d.live), live)
 	}
 	for k, t := range d.trash {
 		id := t.server.ID
@@ -292,6 +300,13 @@ func (a *audit) servers() {
 		if uses[id] != 1 {
 			a.fail("server ID %d is used in %d places, want 1", id, uses[id])
 		}
+		var packets serverView
+		if t != nil {
+			packets = t.view()
+		}
+		if id >= len(v.servers) || v.servers[id] != packets || v.dests[id] != t {
+			a.fail("packets see another server %d than there is", id)
+		}
 		if t == nil {
 			continue
 		}
@@ -301,9 +316,6 @@ func (a *audit) servers() {
 		}
 		if upper, _ := s.Thresholds(); upper == 0 && s.Overloaded() {
 			a.fail("server %v of %v is overloaded without a threshold", t.key.addr, t.key.service)
-		}
-		if v.servers[id].RealServer != s {
-			a.fail("packets see another server %d than %v", id, t.key.addr)
 		}
 	}
 	conns, templates := d.Counts()
@@ -327,6 +339,13 @@ func (a *audit) services() {
 		if d.byKey[s.key] != s {
 			a.fail("service %v is not to be found", s.key)
 		}
+		seen := v.byMark[s.key.Mark]
+		if !s.key.IsMark() {
+			seen = v.byAddr.of(endpointOf(uint8(s.key.Proto), addr4(s.key.VIP.Addr()), s.key.VIP.Port()))
+		}
+		if seen == nil || *seen != *s.view() {
+			a.fail("packets see another service than %v", s.key)
+		}
 		if !s.key.IsMark() {
 			vips[addr4(s.key.VIP.Addr())]++
 		}
@@ -339,8 +358,12 @@ func (a *audit) services() {
 			a.fail("service ID %d is used in %d places, want 1", id, n)
 		}
 	}
-	if len(d.byKey) != len(d.services) || len(v.services) != len(d.services) || len(v.byAddr)+len(v.byMark) != len(d.services) {
-		a.fail("%d services, %d by key, packets see %d", len(d.services), len(d.byKey), len(v.byAddr)+len(v.byMark))
+	seen := len(v.byMark)
+	for _, part := range v.byAddr {
+		seen += len(part)
+	}
+	if len(d.byKey) != len(d.services) || seen != len(d.services) || v.idle != (seen == 0) {
+		a.fail("%d services, %d by key, packets see %d", len(d.services), len(d.byKey), seen)
 	}
 	for vip, n := range vips {
 		if d.roles.vips[vip] != n || v.roles.of(vip)&roleVIP == 0 {

@@ -3,12 +3,10 @@ package dataplane
 import (
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"natlb/conntrack"
 	"natlb/internal/classify"
 	"natlb/ipvs"
 )
@@ -59,6 +57,7 @@ type Director struct {
 	services []*service // in order of creation
 	byKey    map[ipvs.ServiceKey]*service
 	servers  []*destination // by server ID; nil: free
+	live     map[destKey]*destination
 	trash    map[destKey]*destination
 	roles    roleBook
 	timeouts ipvs.Timeouts
@@ -68,6 +67,7 @@ type Director struct {
 	program  *classify.Program // of marks
 	markVIPs []netip.Addr      // addresses that marks are given to
 
+	book      viewBook
 	templates templates
 	defence   defence
 	limiter   limiter
@@ -79,6 +79,10 @@ type Director struct {
 	nservice     uint32 // service IDs handed out, 0 being none
 	trashNext    time.Duration
 	meters       meters
+
+	// For the end of a transaction.
+	unlisted bool // services has some that are gone
+	remarked bool // marks are not compiled yet
 }
 
 // destination is the live object of a destination: what the operator asked for
@@ -108,6 +112,7 @@ func NewDirector(cfg Config) *Director {
 		cfg:      cfg,
 		byKey:    map[ipvs.ServiceKey]*service{},
 		servers:  []*destination{nil}, // ID 0 means none
+		live:     map[destKey]*destination{},
 		trash:    map[destKey]*destination{},
 		roles:    newRoleBook(),
 		timeouts: ipvs.DefaultTimeouts,
@@ -144,54 +149,6 @@ func (d *Director) Timeouts() ipvs.Timeouts {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.timeouts
-}
-
-// publish builds a view of everything and makes it current. The caller holds
-// d.mu, and the shards when live objects change with it.
-func (d *Director) publish() {
-	v := &view{
-		services: make([]serviceView, 0, len(d.services)),
-		byAddr:   make(map[endpoint]int, len(d.services)),
-		byMark:   map[uint32]int{},
-		servers:  make([]serverView, len(d.servers)),
-		dests:    slices.Clone(d.servers),
-		nservice: int(d.nservice),
-		host:     d.host,
-		timeouts: conntrack.NewTimeouts(d.timeouts),
-		settings: d.settings,
-	}
-	for _, s := range d.services {
-		v.addService(s)
-	}
-	if len(v.byMark) > 0 && d.program != nil {
-		v.marks, v.targets = &marks{d.program}, d.program.Targets()
-	}
-	for id, t := range d.servers {
-		if t == nil {
-			continue
-		}
-		rip := addr4(t.cfg.Addr.Addr())
-		v.servers[id] = serverView{t.server, t.service, rip, t.cfg.Addr.Port(), t.cfg.Method, uint8(t.key.service.Proto)}
-	}
-	d.steers(v)
-	v.roles = d.roles.current(d.host)
-	d.view.Store(v)
-}
-
-// addService makes a service known to packets.
-func (v *view) addService(s *service) {
-	i := len(v.services)
-	v.services = append(v.services, serviceView{
-		service: s, flags: s.cfg.Flags, port: s.key.VIP.Port(), wildcard: s.cfg.Wildcard,
-		timeout: time.Duration(s.cfg.PersistTimeout) * time.Second,
-	})
-	if s.key.IsMark() {
-		v.byMark[s.key.Mark] = i
-		return
-	}
-	v.byAddr[endpointOf(uint8(s.key.Proto), addr4(s.key.VIP.Addr()), s.key.VIP.Port())] = i
-	v.ftp = v.ftp || s.key.Proto == ipvs.TCP && s.key.VIP.Port() == ftpPort
-	v.catchAll = v.catchAll || s.key.VIP.Port() == 0
 }
 
 // freeze stops all shards between two batches and returns a function that lets

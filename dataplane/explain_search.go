@@ -67,8 +67,7 @@ func (t *trial) nearMisses() (misses []ipvs.NearMiss, more int) {
 		far int
 	}
 	var all []miss
-	for i := range t.view.services {
-		key := t.view.services[i].key
+	for _, key := range t.keys {
 		if t.service != nil && key == t.service.key {
 			continue
 		}

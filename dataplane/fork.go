@@ -31,9 +31,10 @@ type trial struct {
 	frame   Frame
 	answer  bool // of a real server
 	mark    uint32
-	service *serviceView // that the search for the packet finds, or nil
-	witness *witness     // of its scheduler
-	live    []serverView // the original's servers; the trial's view has their twins
+	service *serviceView      // that the search for the packet finds, or nil
+	keys    []ipvs.ServiceKey // of all services, in order of creation
+	witness *witness          // of its scheduler
+	live    []serverView      // the original's servers; the trial's view has their twins
 	strays  map[*ipvs.RealServer]*ipvs.RealServer
 	view    *view
 }
@@ -56,7 +57,10 @@ func (d *Director) fork(f Frame, p rewrite.Packet, mark *uint32) *trial {
 func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 	v := *d.view.Load()
 	t := &trial{packet: p, frame: f, view: &v, live: v.servers, strays: map[*ipvs.RealServer]*ipvs.RealServer{}}
-	v.servers, v.services = slices.Clone(v.servers), ownServices(v.services)
+	v.servers, v.byAddr, v.byMark = slices.Clone(v.servers), v.byAddr.own(), ownServices(v.byMark)
+	for _, s := range d.services {
+		t.keys = append(t.keys, s.key)
+	}
 	v.steering.shards = 1
 	if mark != nil && len(v.byMark) > 0 {
 		v.marks = &marks{constantMark(*mark)}
@@ -75,13 +79,22 @@ func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 
 // ownServices returns services without their schedulers, which a trial may not
 // use.
-func ownServices(services []serviceView) []serviceView {
-	own, views := make([]service, len(services)), slices.Clone(services)
-	for i := range views {
-		own[i].id, own[i].key = views[i].id, views[i].key
-		views[i].service = &own[i]
+func ownServices[K comparable](services map[K]*serviceView) map[K]*serviceView {
+	own := make(map[K]*serviceView, len(services))
+	for k, s := range services {
+		v := *s
+		v.service = &service{id: s.id, key: s.key}
+		own[k] = &v
 	}
-	return views
+	return own
+}
+
+// own is ownServices for the table.
+func (t *serviceTable) own() (own serviceTable) {
+	for i, part := range t {
+		own[i] = ownServices(part)
+	}
+	return own
 }
 
 // constantMark returns rules that give every packet the same mark.

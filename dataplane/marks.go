@@ -38,6 +38,12 @@ func singleAddrs(prefixes []netip.Prefix) (addrs []netip.Addr) {
 // changeMarks carries out a command that the plan has found good.
 func (d *Director) changeMarks(words []string) {
 	d.marks, _ = markRules(d.marks, words)
+	d.remarked = true
+}
+
+// compileMarks makes the rules take effect.
+func (d *Director) compileMarks() {
+	d.remarked = false
 	d.program = d.marks.Compile()
 	d.markVIPs = singleAddrs(d.program.VIPs())
 	d.roles.setMarked(d.markVIPs)

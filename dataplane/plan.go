@@ -2,6 +2,8 @@ package dataplane
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 
 	"natlb/internal/classify"
 	"natlb/ipvs"
@@ -13,30 +15,59 @@ import (
 // changes checked so far.
 type plan struct {
 	d        *Director
-	flushed  bool
-	services map[ipvs.ServiceKey]bool
-	servers  map[destKey]bool
+	flushed  bool // the director's own services are gone
+	services map[ipvs.ServiceKey]*planned
 	settings settings
 	marks    classify.Ruleset
 }
 
-func newPlan(d *Director) *plan {
-	return &plan{d, false, map[ipvs.ServiceKey]bool{}, map[destKey]bool{}, d.settings, d.marks}
+// planned is a service that the changes are about.
+type planned struct {
+	exists  bool
+	anew    bool // what servers the director has for it does not count
+	servers map[netip.AddrPort]bool
 }
 
-func (p *plan) hasService(k ipvs.ServiceKey) bool {
-	if has, known := p.services[k]; known {
-		return has
+func newPlan(d *Director) *plan {
+	return &plan{d: d, services: map[ipvs.ServiceKey]*planned{}, settings: d.settings, marks: d.marks}
+}
+
+// Check says what [Director.Apply] would refuse of a transaction, and changes
+// nothing: all faults, in the order of the changes. What follows from another
+// fault, as a server of a service that was refused, is not one.
+func (d *Director) Check(changes []ipvs.Change) (faults []*ipvs.ChangeError) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	plan := newPlan(d)
+	for i := range changes {
+		c := &changes[i]
+		if err := plan.check(c); err != nil {
+			faults = append(faults, &ipvs.ChangeError{Index: i, Kind: c.Kind, Err: err})
+			if c.Kind == ipvs.AddService {
+				plan.of(c.Service.Key).exists = true
+			}
+		}
 	}
-	return !p.flushed && p.d.byKey[k] != nil
+	return faults
+}
+
+// of returns what is planned for a service.
+func (p *plan) of(k ipvs.ServiceKey) *planned {
+	s := p.services[k]
+	if s == nil {
+		has := !p.flushed && p.d.byKey[k] != nil
+		s = &planned{exists: has, anew: !has, servers: map[netip.AddrPort]bool{}}
+		p.services[k] = s
+	}
+	return s
 }
 
 func (p *plan) hasServer(k destKey) bool {
-	if has, known := p.servers[k]; known {
+	s := p.of(k.service)
+	if has, known := s.servers[k.addr]; known {
 		return has
 	}
-	s := p.d.byKey[k.service]
-	return !p.flushed && s != nil && p.d.destination(s, k.addr) != nil
+	return !s.anew && p.d.live[k] != nil
 }
 
 // check says whether c can follow the changes checked before, and remembers
@@ -47,48 +78,41 @@ func (p *plan) check(c *ipvs.Change) error {
 	switch c.Kind {
 	case ipvs.AddService:
 		return p.addService(c.Service)
-	case ipvs.EditService:
-		if !p.hasService(key) {
+	case ipvs.EditService, ipvs.DeleteService, ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination,
+		ipvs.BreakPersistence, ipvs.OrderDestinations:
+		if !p.of(key).exists {
 			return ipvs.ErrNoSuchService
 		}
+	}
+	switch c.Kind {
+	case ipvs.EditService:
 		return knownScheduler(c.Service)
 	case ipvs.DeleteService:
-		if !p.hasService(key) {
-			return ipvs.ErrNoSuchService
-		}
-		p.forget(key)
+		p.services[key] = &planned{anew: true, servers: map[netip.AddrPort]bool{}}
 	case ipvs.AddDestination:
-		if !p.hasService(key) {
-			return ipvs.ErrNoSuchService
-		}
 		if !server.addr.Addr().Is4() {
 			return ipvs.ErrDifferentFamily
 		}
 		if p.hasServer(server) {
 			return ipvs.ErrDestinationExists
 		}
-		p.servers[server] = true
+		p.of(key).servers[server.addr] = true
 	case ipvs.EditDestination, ipvs.DeleteDestination:
-		if !p.hasService(key) {
-			return ipvs.ErrNoSuchService
-		}
 		if !p.hasServer(server) {
 			return ipvs.ErrNoSuchDestination
 		}
-		p.servers[server] = c.Kind == ipvs.EditDestination
+		p.of(key).servers[server.addr] = c.Kind == ipvs.EditDestination
+	case ipvs.OrderDestinations:
+		return p.order(key, c.Order)
 	case ipvs.FlushServices:
 		p.flushed = true
 		clear(p.services)
-		clear(p.servers)
 	case ipvs.BreakPersistence:
-		if !p.hasService(key) {
-			return ipvs.ErrNoSuchService
-		}
 		if !p.hasServer(server) {
 			return ipvs.ErrNoSuchDestination
 		}
 	case ipvs.ZeroStats:
-		if key != (ipvs.ServiceKey{}) && !p.hasService(key) {
+		if key != (ipvs.ServiceKey{}) && !p.of(key).exists {
 			return ipvs.ErrNoSuchService
 		}
 	case ipvs.SetSysctl:
@@ -108,29 +132,37 @@ func (p *plan) addService(s ipvs.Service) error {
 	switch {
 	case s.Key.Is6() || !s.Key.IsMark() && !s.Key.VIP.Addr().Is4():
 		return ipvs.ErrUnsupported
-	case p.hasService(s.Key):
+	case p.of(s.Key).exists:
 		return ipvs.ErrServiceExists
 	}
 	if err := knownScheduler(s); err != nil {
 		return err
 	}
-	p.services[s.Key] = true
+	p.of(s.Key).exists = true
 	return nil
 }
 
-// forget plans the end of a service and of its destinations.
-func (p *plan) forget(key ipvs.ServiceKey) {
-	p.services[key] = false
-	if s := p.d.byKey[key]; s != nil && !p.flushed {
-		for _, r := range s.servers {
-			p.servers[destKey{key, r.Addr}] = false
+// order wants every server of the service once.
+func (p *plan) order(key ipvs.ServiceKey, order []netip.AddrPort) error {
+	there := map[netip.AddrPort]bool{}
+	if s := p.of(key); !s.anew {
+		for _, r := range p.d.byKey[key].servers {
+			there[r.Addr] = true
 		}
 	}
-	for k := range p.servers {
-		if k.service == key {
-			p.servers[k] = false
+	maps.Copy(there, p.of(key).servers)
+	for _, addr := range order {
+		if !there[addr] {
+			return fmt.Errorf("%w: the order names %v, which is no server of the service or is named twice", ipvs.ErrInvalid, addr)
+		}
+		there[addr] = false
+	}
+	for addr, left := range there {
+		if left {
+			return fmt.Errorf("%w: the order does not name the server %v", ipvs.ErrInvalid, addr)
 		}
 	}
+	return nil
 }
 
 func knownScheduler(s ipvs.Service) error {

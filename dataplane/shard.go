@@ -228,7 +228,7 @@ func (s *Shard) concerns(p *rewrite.Packet) bool {
 
 // packet decides about one whole IPv4 packet.
 func (s *Shard) packet(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
-	if len(s.view.services) == 0 {
+	if s.view.idle {
 		return s.accept(f, p, now) // without a service IPVS is off the path (semantics 5.1)
 	}
 	if s.view.steering.shards > 1 && s.elsewhere(f, p) {

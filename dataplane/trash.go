@@ -35,6 +35,7 @@ func (d *Director) Housekeep(now time.Duration) {
 		case now-t.idle >= trashGrace:
 			delete(d.trash, k)
 			d.servers[t.server.ID] = nil
+			d.book.staleServers = append(d.book.staleServers, t.server.ID)
 			d.forgetServer(t.server.ID)
 			d.freeServers = append(d.freeServers, t.server.ID)
 			freed = true

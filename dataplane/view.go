@@ -21,6 +21,7 @@ type service struct {
 	cfg     ipvs.Service
 	sched   sched.Scheduler
 	servers []*ipvs.RealServer // list order: newest first
+	gone    bool               // deleted, and still in the director's list
 }
 
 // schedule asks the scheduler for the server of a new connection.
@@ -60,9 +61,9 @@ func endpointOf(proto uint8, addr uint32, port uint16) endpoint {
 // view is one immutable picture of configuration and host. Shards load it once
 // per batch.
 type view struct {
-	services []serviceView
-	byAddr   map[endpoint]int // index into services
-	byMark   map[uint32]int
+	byAddr   serviceTable
+	byMark   map[uint32]*serviceView
+	idle     bool              // there is no service
 	ftp      bool              // there is a TCP service on port 21
 	catchAll bool              // there is a service on port 0
 	marks    *marks            // nil without firewall-mark services
@@ -90,22 +91,20 @@ const (
 // for all ports (semantics 5.4, ip_vs_service_find).
 func (v *view) find(mark uint32, proto uint8, addr uint32, port uint16) *serviceView {
 	if mark != 0 {
-		if i, ok := v.byMark[mark]; ok {
-			return &v.services[i]
+		if s := v.byMark[mark]; s != nil {
+			return s
 		}
 	}
-	if i, ok := v.byAddr[endpointOf(proto, addr, port)]; ok {
-		return &v.services[i]
+	if s := v.byAddr.of(endpointOf(proto, addr, port)); s != nil {
+		return s
 	}
 	if v.ftp && proto == rewrite.ProtoTCP && (port == ftpDataPort || port >= userPorts) {
-		if i, ok := v.byAddr[endpointOf(proto, addr, ftpPort)]; ok {
-			return &v.services[i]
+		if s := v.byAddr.of(endpointOf(proto, addr, ftpPort)); s != nil {
+			return s
 		}
 	}
 	if v.catchAll {
-		if i, ok := v.byAddr[endpointOf(proto, addr, 0)]; ok {
-			return &v.services[i]
-		}
+		return v.byAddr.of(endpointOf(proto, addr, 0))
 	}
 	return nil
 }

@@ -1,6 +1,9 @@
 package ipvs
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // ChangeKind names one configuration change.
 type ChangeKind uint8
@@ -19,13 +22,14 @@ const (
 	SetTimeouts
 	SetSysctl
 	ChangeMarks
-	BreakPersistence // take away a server's persistence templates: their clients are scheduled anew
+	BreakPersistence  // take away a server's persistence templates: their clients are scheduled anew
+	OrderDestinations // the same servers of one service in another order
 )
 
 // String returns a short name for logs.
 func (k ChangeKind) String() string {
 	names := [...]string{"", "add-service", "edit-service", "delete-service", "add-server",
-		"edit-server", "delete-server", "flush", "zero", "set", "sysctl", "mark", "break-persistence"}
+		"edit-server", "delete-server", "flush", "zero", "set", "sysctl", "mark", "break-persistence", "order-servers"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -42,6 +46,10 @@ type Change struct {
 	Name        string      // SetSysctl: the name without "net.ipv4.vs."
 	Value       string      // SetSysctl: the value as written
 	Words       []string    // ChangeMarks: a command line of natlb mark that changes the rules
+
+	// OrderDestinations: every server of the service once, newest first, which
+	// is the order that schedulers walk. No server changes in any other way.
+	Order []netip.AddrPort
 }
 
 // ChangeError says which change of a transaction was refused, and why.

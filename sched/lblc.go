@@ -73,6 +73,9 @@ func (l *lblc) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.
 	}
 }
 
+// Merges is false for an add: mappings are looked through for each server.
+func (l *lblc) Merges(how UpdateKind) bool { return how != Add }
+
 // crowded reports whether a server has more active connections than its weight
 // while some server of the service has less than half of its own.
 func crowded(s *ipvs.RealServer, servers []*ipvs.RealServer) bool {

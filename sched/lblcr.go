@@ -72,6 +72,9 @@ func (l *lblcr) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs
 	}
 }
 
+// Merges is false for an add: sets are looked through for each server.
+func (l *lblcr) Merges(how UpdateKind) bool { return how != Add }
+
 // serverSet is the servers of one address.
 type serverSet struct {
 	members []*ipvs.RealServer // the latest last; comparisons start from there

@@ -81,11 +81,16 @@ func anyTakes(servers []*ipvs.RealServer) bool {
 	return false
 }
 
-// Update fills the table anew.
-func (m *mh) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
+// Update fills the table anew. When several adds at once made the list too long,
+// the table is that of the longest list on the way that was not.
+func (m *mh) Update(servers []*ipvs.RealServer, how UpdateKind, _ *ipvs.RealServer) {
+	before := len(m.servers)
 	m.servers = servers
 	if len(servers) > mhSlots {
-		return
+		if how != Add || before >= mhSlots {
+			return
+		}
+		servers = servers[len(servers)-mhSlots:]
 	}
 	clear(m.slots[:])
 	if claimants := mhClaimants(servers); len(claimants) > 0 {

@@ -59,6 +59,7 @@ func (p *play) run(t *rapid.T) {
 		"add":     p.add,
 		"edit":    p.edit,
 		"delete":  p.delete,
+		"order":   p.order,
 		"readd":   p.readd,
 		"load":    p.load,
 		"release": p.release,
@@ -153,6 +154,11 @@ func (p *play) delete(t *rapid.T) {
 	p.trash = append(p.trash, s)
 	p.servers = slices.DeleteFunc(p.servers, func(o *ipvs.RealServer) bool { return o == s })
 	p.tell(Delete, s)
+}
+
+func (p *play) order(t *rapid.T) {
+	p.servers = rapid.Permutation(p.servers).Draw(t, "order")
+	p.tell(Order, nil)
 }
 
 // load binds connections that come from elsewhere, as by persistence.

@@ -142,6 +142,12 @@ func (r *refRR) update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs
 			n := len(r.ring) - 1
 			r.ring = append([]*ipvs.RealServer{r.ring[n]}, r.ring[:n]...)
 		}
+	case Order:
+		last := r.ring[0]
+		r.ring = append([]*ipvs.RealServer{nil}, servers...)
+		for r.ring[0] != last {
+			r.ring = append(r.ring[1:], r.ring[0])
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ type Scheduler interface {
 	// kept, not written. For the first list of a new scheduler (service
 	// created, or scheduler replaced by an edit) how is Init and changed nil.
 	// The numbers of changed are already the new ones; after a Delete it is no
-	// longer in servers. One call tells of one change.
+	// longer in servers. One call tells of one change, but see [Merger].
 	Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer)
 
 	// Fork returns a scheduler of its own in the same state: asked for f, it
@@ -66,7 +66,16 @@ const (
 	Add                      // a server is new, or back, at the head of the list
 	Edit                     // a server has new numbers; the list is the same
 	Delete                   // a server has left the list
+	Order                    // the same servers in another order; changed is nil
 )
+
+// Merger is implemented by schedulers that need not be told of every change of a
+// transaction, in which nothing is picked.
+type Merger interface {
+	// Merges reports whether several updates in a row, all of this kind, leave the
+	// same as the last of them alone does.
+	Merges(how UpdateKind) bool
+}
 
 // Reflag is implemented by schedulers whose picks depend on the flags of the
 // service (sh, mh).
@@ -105,6 +114,9 @@ type list struct {
 func (l *list) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
 	l.servers = servers
 }
+
+// Merges is true: what was there before the last list does not matter.
+func (l *list) Merges(UpdateKind) bool { return true }
 
 // fork returns the list with the servers' twins.
 func (l *list) fork(twin Twins) list { return list{twin.All(l.servers)} }

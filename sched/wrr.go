@@ -100,7 +100,9 @@ func (w *wrr) Update(servers []*ipvs.RealServer, how UpdateKind, _ *ipvs.RealSer
 	divisor, highest := 0, 0
 	for _, s := range servers {
 		weight := int(s.Weight())
-		divisor = gcd(divisor, weight)
+		if divisor != 1 {
+			divisor = gcd(divisor, weight)
+		}
 		highest = max(highest, weight)
 	}
 	w.step = max(divisor, 1)
@@ -112,6 +114,9 @@ func (w *wrr) Update(servers []*ipvs.RealServer, how UpdateKind, _ *ipvs.RealSer
 		w.level = w.level/w.step*w.step + 1
 	}
 }
+
+// Merges is false: the level depends on every list that there was.
+func (w *wrr) Merges(UpdateKind) bool { return false }
 
 // gcd returns the greatest common divisor; 0 is neutral.
 func gcd(a, b int) int {
