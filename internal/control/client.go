@@ -47,9 +47,13 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Apply makes changes as one transaction. A refusal is an *ipvs.ChangeError
 // that wraps the director's sentinel.
 func (c *Client) Apply(ctx context.Context, changes []ipvs.Change) error {
-	request := applyRequest{Version: ProtocolVersion, Changes: make([]wireChange, len(changes))}
+	return c.post(ctx, applyRequest{}, changes)
+}
+
+func (c *Client) post(ctx context.Context, request applyRequest, changes []ipvs.Change) error {
+	request.Version, request.Changes = ProtocolVersion, make([]ChangeJSON, len(changes))
 	for i := range changes {
-		request.Changes[i] = wireChangeOf(&changes[i])
+		request.Changes[i] = JSONOfChange(&changes[i])
 	}
 	body, err := json.Marshal(request)
 	if err != nil {
@@ -65,7 +69,7 @@ func (c *Client) Services(ctx context.Context) ([]ipvs.ServiceStatus, error) {
 	if err := c.get(ctx, "/v1/services", &reply); err != nil {
 		return nil, err
 	}
-	return statusesOf(reply.Services)
+	return statusOf(reply.Services)
 }
 
 // Snapshot returns the same with the director's clock, the size of the table of
@@ -75,20 +79,8 @@ func (c *Client) Snapshot(ctx context.Context) (ipvs.Snapshot, []Counter, error)
 	if err := c.get(ctx, "/v1/snapshot", &reply); err != nil {
 		return ipvs.Snapshot{}, nil, err
 	}
-	services, err := statusesOf(reply.Services)
+	services, err := statusOf(reply.Services)
 	return ipvs.Snapshot{At: time.Duration(reply.Clock), Entries: reply.Entries, Services: services}, reply.Counters, err
-}
-
-func statusesOf(list []wireServiceStatus) ([]ipvs.ServiceStatus, error) {
-	services := make([]ipvs.ServiceStatus, len(list))
-	for i := range list {
-		s, err := list[i].status()
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
-		}
-		services[i] = s
-	}
-	return services, nil
 }
 
 // Counts counts the connections and templates that the filter chooses, by one of

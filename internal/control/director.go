@@ -9,6 +9,10 @@ type Director interface {
 	// is an *ipvs.ChangeError that wraps a sentinel of package ipvs.
 	Apply(changes []ipvs.Change) error
 
+	// Check says what Apply would refuse of a transaction, and changes nothing:
+	// all faults, in the order of the changes.
+	Check(changes []ipvs.Change) []*ipvs.ChangeError
+
 	// Services returns one consistent snapshot in the director's own order,
 	// destinations newest first. The result is the caller's.
 	Services() []ipvs.ServiceStatus

@@ -19,6 +19,10 @@ var ErrProtocol = errors.New("protocol mismatch")
 // ErrSilent says that a director listens and does not answer in time.
 var ErrSilent = errors.New("the director does not answer")
 
+// ErrChanged refuses a transaction that was made for a state which is no longer
+// the director's. Nothing was changed; read the state again.
+var ErrChanged = errors.New("the configuration has changed meanwhile")
+
 // codes maps every sentinel of package ipvs to its word on the wire and back,
 // with the HTTP status that goes with it.
 var codes = []struct {
@@ -39,6 +43,7 @@ var codes = []struct {
 	{"different-family", ipvs.ErrDifferentFamily, http.StatusUnprocessableEntity},
 	{"permission", ipvs.ErrPermission, http.StatusForbidden},
 	{"not-running", ipvs.ErrDirectorNotRunning, http.StatusServiceUnavailable},
+	{"changed", ErrChanged, http.StatusPreconditionFailed},
 	{"protocol", ErrProtocol, http.StatusBadRequest},
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -38,6 +39,13 @@ func (f *fakeDirector) Apply(changes []ipvs.Change) error {
 		f.applied = append(f.applied, changes)
 	}
 	return f.refusal
+}
+
+func (f *fakeDirector) Check([]ipvs.Change) []*ipvs.ChangeError {
+	if f.refusal == nil {
+		return nil
+	}
+	return []*ipvs.ChangeError{{Err: f.refusal}}
 }
 
 func (f *fakeDirector) Services() []ipvs.ServiceStatus { return f.services }
@@ -92,6 +100,9 @@ func (f *fakeDirector) Counters() []Counter {
 func (f *fakeDirector) Marks(words []string) (string, error) {
 	if len(words) == 0 {
 		return "", fmt.Errorf("%w: nothing asked", ipvs.ErrInvalid)
+	}
+	if slices.Equal(words, []string{"-S"}) {
+		return "-P nothing\n-A one\n-A two\n", nil
 	}
 	return strings.Join(words, "|"), nil
 }

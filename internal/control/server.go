@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -41,12 +42,13 @@ type Server struct {
 	feed *feed
 
 	apply       sync.Mutex    // the one writer
+	generation  uint64        // of the configuration; under apply, never 0
 	socketGroup atomic.Uint32 // whose members may change things
 }
 
 // NewServer returns a server for d. natlb is the version that replies carry.
 func NewServer(d Director, natlb string, log *slog.Logger) *Server {
-	s := &Server{director: d, natlb: natlb, log: log, started: time.Now()}
+	s := &Server{director: d, natlb: natlb, log: log, started: time.Now(), generation: firstGeneration()}
 	s.feed = newFeed(d.Follow)
 	s.socketGroup.Store(uint32(os.Getegid()))
 	s.http = http.Server{
@@ -106,6 +108,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/census", s.serveCensus)
 	mux.HandleFunc("GET /v1/marks", s.serveMarks)
 	mux.HandleFunc("GET /v1/explain", s.serveExplain)
+	mux.HandleFunc("GET /v1/state", s.serveState)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, http.StatusNotFound, failure{header: s.header(), Code: codeBadRequest,
 			Message: fmt.Sprintf("%s %s: no such request", r.Method, r.URL.Path)})
@@ -116,24 +119,26 @@ func (s *Server) routes() http.Handler {
 func (s *Server) header() header { return header{ProtocolVersion, s.natlb} }
 
 func (s *Server) services() any {
-	services := s.director.Services()
-	reply := servicesReply{s.header(), make([]wireServiceStatus, len(services))}
-	for i := range services {
-		reply.Services[i] = wireStatusOf(&services[i])
+	return servicesReply{s.header(), jsonOfServices(s.director.Services())}
+}
+
+func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
+	state, err := s.State(r.Context())
+	if err != nil {
+		s.refuse(w, err)
+		return
 	}
-	return reply
+	s.reply(w, http.StatusOK, stateReply{
+		s.header(), state.Generation, state.Timeouts, state.Sysctls, state.Marks, jsonOfServices(state.Services),
+	})
 }
 
 func (s *Server) snapshot() any {
 	snap := s.director.Snapshot()
-	reply := snapshotReply{
+	return snapshotReply{
 		header: s.header(), Clock: int64(snap.At), Entries: snap.Entries,
-		Services: make([]wireServiceStatus, len(snap.Services)), Counters: s.director.Counters(),
+		Services: jsonOfServices(snap.Services), Counters: s.director.Counters(),
 	}
-	for i := range snap.Services {
-		reply.Services[i] = wireStatusOf(&snap.Services[i])
-	}
-	return reply
 }
 
 func (s *Server) status() any {
@@ -148,31 +153,58 @@ func (s *Server) serveApply(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, err)
 		return
 	}
-	changes, err := readChanges(http.MaxBytesReader(w, r.Body, MaxRequest))
-	if err == nil {
-		err = s.applyAll(changes)
-	}
+	t, err := readTransaction(http.MaxBytesReader(w, r.Body, MaxRequest))
 	if err != nil {
-		s.log.Debug("configuration change refused", "changes", len(changes), "uid", p.uid, "pid", p.pid, "err", err)
 		s.refuse(w, err)
 		return
 	}
-	s.log.Debug("configuration changed", "changes", len(changes), "uid", p.uid, "pid", p.pid)
+	if err := s.transact(t); err != nil {
+		s.log.Debug("configuration change refused", "changes", len(t.changes), "uid", p.uid, "pid", p.pid, "err", err)
+		s.refuse(w, err)
+		return
+	}
+	if !t.dryRun {
+		s.log.Debug("configuration changed", "changes", len(t.changes), "uid", p.uid, "pid", p.pid)
+	}
 	s.reply(w, http.StatusOK, s.header())
 }
 
-func (s *Server) applyAll(changes []ipvs.Change) error {
+// transaction is what a request to apply changes asks for.
+type transaction struct {
+	changes    []ipvs.Change
+	generation uint64 // of the state that the changes are made for; 0: any
+	dryRun     bool   // only say whether it would be refused
+}
+
+// transact carries a transaction out, or says why not.
+func (s *Server) transact(t *transaction) error {
 	s.apply.Lock()
 	defer s.apply.Unlock()
-	err := checkAll(changes)
+	if t.generation != 0 && t.generation != s.generation {
+		return ErrChanged
+	}
+	err := checkAll(t.changes)
 	if err == nil {
-		err = checkBroadcasts(changes, localNetworks())
+		err = checkBroadcasts(t.changes, localNetworks())
 	}
-	if err != nil {
-		return MissingFirst(s.director.Services(), changes, err)
+	switch {
+	case err != nil:
+		return MissingFirst(s.director.Services(), t.changes, err)
+	case t.dryRun:
+		if faults := s.director.Check(t.changes); len(faults) > 0 {
+			return faults[0]
+		}
+		return nil
 	}
-	return s.director.Apply(changes)
+	if err = s.director.Apply(t.changes); err == nil {
+		s.generation++
+	}
+	return err
 }
+
+// firstGeneration returns a number that no director before this one has used,
+// so that nobody takes this one's state for the other's. It is exact in a float64.
+func firstGeneration() uint64 { return 1 + rand.Uint64()>>12 }
 
 // localNetworks returns the host's own addresses with their networks. Where the
 // host does not tell, no address counts as a broadcast address.
@@ -189,7 +221,7 @@ type requestError struct{ error }
 
 func (e requestError) Unwrap() error { return e.error }
 
-func readChanges(body io.Reader) ([]ipvs.Change, error) {
+func readTransaction(body io.Reader) (*transaction, error) {
 	var request applyRequest
 	in := json.NewDecoder(body)
 	in.DisallowUnknownFields()
@@ -210,7 +242,7 @@ func readChanges(body io.Reader) ([]ipvs.Change, error) {
 		}
 		changes[i] = c
 	}
-	return changes, nil
+	return &transaction{changes, request.Generation, request.DryRun}, nil
 }
 
 // refuse replies with err. A *ipvs.ChangeError sends the place of its change

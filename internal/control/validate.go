@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -76,7 +77,7 @@ func checkValues(c *ipvs.Change) error {
 		case !unicast:
 			return ipvs.ErrNoSuchDestination // it cannot have been added
 		}
-		return nil
+		return checkServerPort(c.Service.Key, &c.Destination)
 	case ipvs.DeleteDestination, ipvs.BreakPersistence:
 		if err := checkKey(c.Service.Key); err != nil {
 			return err
@@ -96,6 +97,8 @@ func checkValues(c *ipvs.Change) error {
 			return invalid("sysctl without a name")
 		}
 		return nil
+	case ipvs.OrderDestinations:
+		return checkKey(c.Service.Key)
 	case ipvs.ChangeMarks:
 		if len(c.Words) == 0 {
 			return invalid("mark without a command")
@@ -166,6 +169,9 @@ func checkDestination(d *ipvs.Destination, service6 bool) error {
 	if d.Weight < 0 {
 		return fmt.Errorf("weight %d: %w", d.Weight, ipvs.ErrRange)
 	}
+	if d.UpperThreshold > math.MaxInt32 {
+		return fmt.Errorf("upper threshold %d: %w", d.UpperThreshold, ipvs.ErrRange)
+	}
 	if d.LowerThreshold > d.UpperThreshold {
 		return fmt.Errorf("lower threshold %d above the upper one, %d: %w", d.LowerThreshold, d.UpperThreshold, ipvs.ErrRange)
 	}
@@ -179,6 +185,15 @@ func checkDestination(d *ipvs.Destination, service6 bool) error {
 		return ipvs.ErrDifferentFamily
 	}
 	return nil
+}
+
+// checkServerPort wants the service's port where packets keep theirs: ipvsadm
+// puts it there whatever is typed, so that no other port could be saved.
+func checkServerPort(k ipvs.ServiceKey, d *ipvs.Destination) error {
+	if d.Method == ipvs.Masq || k.IsMark() || d.Addr.Port() == k.VIP.Port() {
+		return nil
+	}
+	return invalid("real server port %d: with forwarding method %v it is that of the service, %d", d.Addr.Port(), d.Method, k.VIP.Port())
 }
 
 func checkTunnel(t ipvs.TunnelOptions) error {

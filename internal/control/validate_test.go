@@ -24,7 +24,7 @@ func TestCheck(t *testing.T) {
 	serverAt := func(a string) ipvs.Change { return server(func(d *ipvs.Destination) { d.Addr = addr(a) }) }
 	vip := func(a string) ipvs.Change { return service(func(s *ipvs.Service) { s.Key.VIP = addr(a) }) }
 	tunnel := func(o ipvs.TunnelOptions) ipvs.Change {
-		return server(func(d *ipvs.Destination) { d.Method, d.Tunnel = ipvs.Tunnel, o })
+		return server(func(d *ipvs.Destination) { d.Addr, d.Method, d.Tunnel = addr("10.0.0.2:80"), ipvs.Tunnel, o })
 	}
 	persist := func(seconds uint32) ipvs.Change {
 		return service(func(s *ipvs.Service) { s.Flags, s.PersistTimeout = ipvs.FlagPersistent, seconds })
@@ -75,7 +75,11 @@ func TestCheck(t *testing.T) {
 		{"thresholds", server(func(d *ipvs.Destination) { d.UpperThreshold, d.LowerThreshold = 4, 4 }), nil},
 		{"lower above upper threshold", server(func(d *ipvs.Destination) { d.UpperThreshold, d.LowerThreshold = 3, 4 }), ipvs.ErrRange},
 		{"lower without upper threshold", server(func(d *ipvs.Destination) { d.LowerThreshold = 1 }), ipvs.ErrRange},
-		{"direct routing", server(func(d *ipvs.Destination) { d.Method = ipvs.Route }), nil},
+		{"upper threshold that -x does not take", server(func(d *ipvs.Destination) { d.UpperThreshold = 1 << 31 }), ipvs.ErrRange},
+		{"direct routing", server(func(d *ipvs.Destination) { d.Addr, d.Method = addr("10.0.0.2:80"), ipvs.Route }), nil},
+		{"direct routing to another port", server(func(d *ipvs.Destination) { d.Method = ipvs.Route }), ipvs.ErrInvalid},
+		{"direct routing to another port of a mark", ipvs.Change{Kind: ipvs.AddDestination, Service: ipvs.Service{Key: mark},
+			Destination: ipvs.Destination{Addr: webServer.Addr, Method: ipvs.Route}}, nil},
 		{"local method", server(func(d *ipvs.Destination) { d.Method = ipvs.Local }), ipvs.ErrInvalid},
 		{"unknown method", server(func(d *ipvs.Destination) { d.Method = 9 }), ipvs.ErrInvalid},
 		{"tunnel options without a tunnel", server(func(d *ipvs.Destination) { d.Tunnel.Port = 1 }), ipvs.ErrInvalid},

@@ -20,8 +20,8 @@ import (
 func TestWireRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		change := drawChange(t)
-		var w wireChange
-		overJSON(t, wireChangeOf(&change), &w)
+		var w ChangeJSON
+		overJSON(t, JSONOfChange(&change), &w)
 		got, err := w.change()
 		if diff := cmp.Diff(change, got, byValue); err != nil || diff != "" {
 			t.Fatalf("change: %v (-want +got)\n%s", err, diff)
@@ -29,8 +29,8 @@ func TestWireRoundTrip(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		status := drawStatus(t)
-		var w wireServiceStatus
-		overJSON(t, wireStatusOf(&status), &w)
+		var w ServiceJSON
+		overJSON(t, JSONOfService(&status), &w)
 		got, err := w.status()
 		if diff := cmp.Diff(status, got, byValue); err != nil || diff != "" {
 			t.Fatalf("service: %v (-want +got)\n%s", err, diff)
@@ -132,7 +132,7 @@ func drawDestination(t *rapid.T) ipvs.Destination {
 
 // drawChange draws what each kind carries and nothing else.
 func drawChange(t *rapid.T) ipvs.Change {
-	c := ipvs.Change{Kind: ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.BreakPersistence)).Draw(t, "kind"))}
+	c := ipvs.Change{Kind: ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.OrderDestinations)).Draw(t, "kind"))}
 	switch c.Kind {
 	case ipvs.AddService, ipvs.EditService, ipvs.DeleteService:
 		c.Service = drawService(t)
@@ -144,10 +144,15 @@ func drawChange(t *rapid.T) ipvs.Change {
 		c.Service, c.Destination = drawService(t), drawDestination(t)
 	case ipvs.SetTimeouts:
 		c.Timeouts = ipvs.Timeouts{TCP: rapid.Uint32().Draw(t, "tcp"), TCPFin: rapid.Uint32().Draw(t, "fin"), UDP: rapid.Uint32().Draw(t, "udp")}
-	case ipvs.ChangeMarks:
-		c.Words = rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "words")
 	case ipvs.SetSysctl:
 		c.Name, c.Value = rapid.String().Draw(t, "name"), rapid.String().Draw(t, "value")
+	case ipvs.ChangeMarks:
+		c.Words = rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "words")
+	case ipvs.OrderDestinations:
+		c.Service = drawService(t)
+		for range rapid.IntRange(1, 3).Draw(t, "servers") {
+			c.Order = append(c.Order, drawAddrPort(t, "rip"))
+		}
 	}
 	return c
 }
@@ -240,7 +245,7 @@ func drawFilter(t *rapid.T) (f Filter) {
 }
 
 func TestWireDefaults(t *testing.T) {
-	var w wireChange
+	var w ChangeJSON
 	text := `{"op":"add-server","service":{"protocol":"tcp","address":"192.0.2.1:80"},"destination":{"address":"10.0.0.2:80","weight":2}}`
 	if err := json.Unmarshal([]byte(text), &w); err != nil {
 		t.Fatal(err)
@@ -267,7 +272,7 @@ func TestWireRefusesUnknownWords(t *testing.T) {
 		`{"op":"add-server","destination":{"tunnel_type":"vxlan"}}`,
 		`{"op":"add-server","destination":{"tunnel_checksum":"md5"}}`,
 	} {
-		var w wireChange
+		var w ChangeJSON
 		if err := json.Unmarshal([]byte(text), &w); err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue

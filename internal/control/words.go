@@ -29,7 +29,7 @@ var kinds = vocabulary[ipvs.ChangeKind]{"op", kindWords()}
 
 func kindWords() map[ipvs.ChangeKind]string {
 	words := make(map[ipvs.ChangeKind]string)
-	for k := ipvs.AddService; k <= ipvs.BreakPersistence; k++ {
+	for k := ipvs.AddService; k <= ipvs.OrderDestinations; k++ {
 		words[k] = k.String()
 	}
 	return words

@@ -441,6 +441,8 @@ func faulty(c *ipvs.Change) error {
 			return ipvs.ErrInvalid
 		case slices.Contains(noServers, d.Addr.Addr().String()):
 			return ipvs.ErrNoSuchDestination
+		case d.Method != ipvs.Masq && !c.Service.Key.IsMark() && d.Addr.Port() != c.Service.Key.VIP.Port():
+			return ipvs.ErrInvalid // cannot be typed, and so not be saved
 		case c.Service.Key.Proto == ipvs.SCTP && c.Kind == ipvs.AddDestination:
 			return ipvs.ErrUnsupported
 		}

@@ -22,6 +22,8 @@ func (d director) Snapshot() ipvs.Snapshot { return ipvs.Snapshot{Services: d.Se
 
 func (d director) Follow(bool) {}
 
+func (d director) Check([]ipvs.Change) []*ipvs.ChangeError { return nil }
+
 func (d director) Services() []ipvs.ServiceStatus {
 	services, _ := d.fakeDirector.Services(context.Background())
 	return services
