@@ -1,6 +1,7 @@
 package ipvs
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 )
@@ -38,6 +39,18 @@ func (k ServiceKey) String() string {
 		return fmt.Sprintf("FWM %d", k.Mark)
 	}
 	return k.Proto.String() + " " + k.VIP.String()
+}
+
+// Compare orders services as ipvsadm lists them: by mark (those with an address
+// first), family, protocol, address and port.
+func (k ServiceKey) Compare(o ServiceKey) int {
+	family := func(k ServiceKey) int {
+		if k.Is6() {
+			return 6
+		}
+		return 4
+	}
+	return cmp.Or(cmp.Compare(k.Mark, o.Mark), cmp.Compare(family(k), family(o)), cmp.Compare(k.Proto, o.Proto), k.VIP.Compare(o.VIP))
 }
 
 // ServiceFlags are the flags of a virtual service, with the kernel's numbers

@@ -2,7 +2,6 @@ package ipvsadm
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -93,29 +92,12 @@ func (s *invocation) output(print func(w io.Writer)) error {
 // address and port. Deviation: 1.31 compares by signed differences, so that
 // addresses more than 2^31 apart come out reversed; this order is true.
 func sortServices(services []ipvs.ServiceStatus) {
-	slices.SortStableFunc(services, func(a, b ipvs.ServiceStatus) int {
-		return cmp.Or(
-			cmp.Compare(a.Key.Mark, b.Key.Mark),
-			compareBool(a.Key.Is6(), b.Key.Is6()),
-			cmp.Compare(a.Key.Proto, b.Key.Proto),
-			a.Key.VIP.Compare(b.Key.VIP),
-		)
-	})
+	slices.SortStableFunc(services, func(a, b ipvs.ServiceStatus) int { return a.Key.Compare(b.Key) })
 	for i := range services {
 		slices.SortStableFunc(services[i].Destinations, func(a, b ipvs.DestinationStatus) int {
 			return a.Addr.Compare(b.Addr)
 		})
 	}
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
 
 // table prints services in one form.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"natlb/internal/control"
 	"natlb/ipvs"
 )
 
@@ -24,7 +25,7 @@ mark -A PREROUTING -d 192.0.2.9/32 -p tcp -m multiport --dports 80,443 -m commen
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := &State{Timeouts: ipvs.DefaultTimeouts}
+	state := &control.State{Timeouts: ipvs.DefaultTimeouts}
 	for _, c := range rules.Changes {
 		applyTo(state, &c)
 	}
@@ -36,12 +37,12 @@ mark -A PREROUTING -d 192.0.2.9/32 -p tcp -m multiport --dports 80,443 -m commen
 }
 
 // applyTo does to a state what a director would.
-func applyTo(s *State, c *ipvs.Change) {
+func applyTo(s *control.State, c *ipvs.Change) {
 	switch c.Kind {
 	case ipvs.SetTimeouts:
 		s.Timeouts = c.Timeouts
 	case ipvs.SetSysctl:
-		s.Sysctls = append(s.Sysctls, [2]string{c.Name, c.Value})
+		s.Sysctls = append(s.Sysctls, control.Sysctl{Name: c.Name, Value: c.Value})
 	case ipvs.ChangeMarks:
 		words := make([]string, len(c.Words))
 		for i, w := range c.Words {
@@ -66,8 +67,8 @@ func TestNativeRuleFaults(t *testing.T) {
 		"mark -A PREROUTING -s \"1.2.3.4": "",
 	} {
 		_, err := ParseRules(strings.NewReader(line), "rules")
-		if err == nil || !strings.HasPrefix(err.Error(), "rules:1: ") || !strings.Contains(err.Error(), want) {
-			t.Errorf("ParseRules(%q) = %v, want rules:1: and %q", line, err, want)
+		if err == nil || !strings.HasPrefix(err.Error(), "rules:1:") || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseRules(%q) = %v, want rules:1 and %q", line, err, want)
 		}
 	}
 	if _, err := ParseRules(strings.NewReader("-A -t "+netip.MustParseAddrPort("192.0.2.1:80").String()), "rules"); err != nil {

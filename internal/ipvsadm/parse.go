@@ -27,6 +27,8 @@ type line struct {
 
 	server   ipvs.Destination
 	timeouts ipvs.Timeouts
+
+	where [optCount]int // index of the word that gave an option, or its value
 }
 
 // parser turns words into lines. It is used for one line at a time.
@@ -37,6 +39,10 @@ type parser struct {
 	restoring bool // the lines of -R: no -R inside
 	long      map[string]*option
 	short     map[byte]*option
+
+	// How far the line at hand has been read, for those who ask where its fault is.
+	words *scanner
+	read  *line // nil until all words have been read
 }
 
 func newParser(ctx context.Context, prog string, lookup Lookup) *parser {
@@ -63,6 +69,7 @@ func newParser(ctx context.Context, prog string, lookup Lookup) *parser {
 // fault on that way is returned.
 func (p *parser) parse(args []string) (*line, error) {
 	words := &scanner{long: p.long, short: p.short, words: args}
+	p.words, p.read = words, nil
 	first, value, _, err := words.next()
 	if err != nil || first == nil || first.cmd == nil || p.restoring && first.cmd.name == "restore" {
 		return nil, tryHelp(p.prog)
@@ -79,6 +86,7 @@ func (p *parser) parse(args []string) (*line, error) {
 	if err := p.readOptions(ln, words); err != nil {
 		return nil, err
 	}
+	p.read = ln
 	return ln, p.judge(ln, words.spare)
 }
 
@@ -96,6 +104,7 @@ func (p *parser) readOptions(ln *line, words *scanner) error {
 				return usage("multiple '%s' options specified", optNames[o.id])
 			}
 			ln.given |= of(o.id)
+			ln.where[o.id] = words.taken - 1
 		}
 		if !given {
 			value = o.absent

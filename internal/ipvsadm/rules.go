@@ -17,17 +17,26 @@ import (
 type RuleFault struct {
 	Name    string // of the file
 	Line    int    // from 1
+	Column  int    // of the word that is wrong, in characters from 1
+	Width   int    // of that word, in characters
+	Text    string // of the line, without its end
 	Message string
+	Hint    string // what to do about it, or empty
+}
+
+// Error returns "name:line:column: message".
+func (f *RuleFault) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", f.Name, f.Line, f.Column, f.Message)
 }
 
 // RuleFaults are all faults of a rules file, in the order of its lines.
 type RuleFaults []RuleFault
 
-// Error returns one "name:line: message" per line.
+// Error returns one fault per line.
 func (f RuleFaults) Error() string {
 	lines := make([]string, len(f))
-	for i, x := range f {
-		lines[i] = fmt.Sprintf("%s:%d: %s", x.Name, x.Line, x.Message)
+	for i := range f {
+		lines[i] = f[i].Error()
 	}
 	return strings.Join(lines, "\n")
 }
@@ -36,16 +45,25 @@ func (f RuleFaults) Error() string {
 type Rules struct {
 	Changes []ipvs.Change
 
-	name  string
-	lines []int // of each change
+	name   string
+	places []place // of each change
 }
 
-// Locate puts file and line in front of err when it is a director's refusal of
+// Fault returns a refusal of one of the changes as a fault of its line.
+func (r *Rules) Fault(refused *ipvs.ChangeError) RuleFault {
+	p := &r.places[refused.Index]
+	word, hint := p.refusal(refused.Err)
+	return p.fault(r.name, word, refused.Err.Error(), hint)
+}
+
+// Locate puts file and place in front of err when it is a director's refusal of
 // one of the changes (*ipvs.ChangeError), and the file in front of any other.
 func (r *Rules) Locate(err error) error {
 	var refused *ipvs.ChangeError
-	if errors.As(err, &refused) && refused.Index < len(r.lines) {
-		return fmt.Errorf("%s:%d: %w", r.name, r.lines[refused.Index], err)
+	if errors.As(err, &refused) && refused.Index < len(r.places) {
+		p := &r.places[refused.Index]
+		word, _ := p.refusal(refused.Err)
+		return fmt.Errorf("%s:%d:%d: %w", r.name, p.line, p.column(word), err)
 	}
 	return fmt.Errorf("%s: %w", r.name, err)
 }
@@ -57,7 +75,8 @@ const rulesTimeout = 30 * time.Second
 // lines, natlb's own mark and sysctl lines, any other command that changes the configuration, blank lines, and
 // comments from a word that starts with # to the end of its line. name is the
 // file's, for messages. All faults come back together as [RuleFaults], values
-// and what this version does not support included; then there are no rules.
+// and what this version does not support included; the rules are then those of
+// the lines without a fault, to be judged further and not to be applied.
 func ParseRules(r io.Reader, name string) (*Rules, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), rulesTimeout)
 	defer cancel()
@@ -71,16 +90,15 @@ func parseRules(ctx context.Context, r io.Reader, name string, lookup Lookup) (*
 	in := bufio.NewReader(r)
 	for number := 1; ; number++ {
 		text, end := in.ReadString('\n')
-		if words := uncomment(fields(text)); len(words) > 0 {
-			c, native, err := nativeRule(text)
-			if !native {
-				c, err = p.rule(words)
-			}
+		if at := newPlace(number, text); len(at.words) > 0 {
+			c, err := p.ruleAt(at)
 			if err != nil {
-				faults = append(faults, RuleFault{name, number, err.Error()})
+				word, hint := p.blame(at, err)
+				faults = append(faults, at.fault(name, word, err.Error(), hint))
+			} else {
+				rules.Changes = append(rules.Changes, c)
+				rules.places = append(rules.places, *at)
 			}
-			rules.Changes = append(rules.Changes, c)
-			rules.lines = append(rules.lines, number)
 		}
 		if end == io.EOF {
 			break
@@ -90,18 +108,22 @@ func parseRules(ctx context.Context, r io.Reader, name string, lookup Lookup) (*
 		}
 	}
 	if faults != nil {
-		return nil, faults
+		return rules, faults
 	}
 	return rules, nil
 }
 
-func uncomment(words []string) []string {
-	for i, w := range words {
-		if strings.HasPrefix(w, "#") {
-			return words[:i]
-		}
+// ruleAt reads one line that is not empty, and notes where its options are.
+func (p *parser) ruleAt(at *place) (ipvs.Change, error) {
+	p.words, p.read = nil, nil
+	c, native, err := nativeRule(at.rule)
+	if !native {
+		c, err = p.rule(at.texts())
 	}
-	return words
+	if p.read != nil {
+		at.given, at.where = p.read.given, p.read.where
+	}
+	return c, err
 }
 
 // rule reads one line that must be a change of the configuration.

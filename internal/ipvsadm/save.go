@@ -29,37 +29,36 @@ func (s *invocation) saveTable(numeric bool) error {
 }
 
 func saveService(w io.Writer, names *namer, s *ipvs.ServiceStatus) {
-	writeService(w, names, s)
+	fmt.Fprintln(w, serviceRule(names, &s.Service, schedFlagList(&s.Service)))
 	for i := range s.Destinations {
-		writeServer(w, names, s, &s.Destinations[i].Destination)
-		fmt.Fprintln(w)
+		fmt.Fprintln(w, serverRule(names, s.Key, &s.Destinations[i].Destination))
 	}
 }
 
-func writeService(w io.Writer, names *namer, s *ipvs.ServiceStatus) {
-	form := serviceArgs(names, s.Key)
-	fmt.Fprintf(w, "-A %s -s %s", form, s.Scheduler)
+// serviceRule returns the line that adds a service; flags are what -b takes.
+func serviceRule(names *namer, s *ipvs.Service, flags string) string {
+	rule := "-A " + serviceArgs(names, s.Key) + " -s " + s.Scheduler
 	if s.Persistent() {
-		fmt.Fprintf(w, " -p %d", s.PersistTimeout)
-		if mask := maskOf(&s.Service); mask != "" {
-			fmt.Fprintf(w, " -M %s", mask)
+		rule += fmt.Sprintf(" -p %d", s.PersistTimeout)
+		if mask := maskOf(s); mask != "" {
+			rule += " -M " + mask
 		}
 	}
 	if s.Engine != "" {
-		fmt.Fprintf(w, " --pe %s", s.Engine)
+		rule += " --pe " + s.Engine
 	}
 	if s.OnePacket() {
-		fmt.Fprint(w, " -o")
+		rule += " -o"
 	}
-	if flags := schedFlagList(&s.Service); flags != "" {
-		fmt.Fprintf(w, " -b %s", flags)
+	if flags != "" {
+		rule += " -b " + flags
 	}
-	fmt.Fprintln(w)
+	return rule
 }
 
-// writeServer writes the line of a server without its end.
-func writeServer(w io.Writer, names *namer, s *ipvs.ServiceStatus, d *ipvs.Destination) {
-	fmt.Fprintf(w, "-a %s -r %s%s", serviceArgs(names, s.Key), names.endpoint(d.Addr, s.Key.Proto), serverArgs(d))
+// serverRule returns the line that adds a server, without its thresholds.
+func serverRule(names *namer, k ipvs.ServiceKey, d *ipvs.Destination) string {
+	return "-a " + serviceArgs(names, k) + " -r " + names.endpoint(d.Addr, k.Proto) + serverArgs(d)
 }
 
 func serviceArgs(names *namer, k ipvs.ServiceKey) string {

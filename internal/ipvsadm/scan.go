@@ -10,6 +10,7 @@ type scanner struct {
 	short map[byte]*option
 
 	words  []string
+	taken  int    // how many words have been taken from the front
 	word   string // the word that options are read from, or the last value: what faults quote
 	bundle string // the short options of word that are still to come
 	spare  []string
@@ -39,7 +40,10 @@ func (s *scanner) next() (o *option, value string, given bool, err error) {
 }
 
 // take moves to the next word.
-func (s *scanner) take() { s.word, s.words = s.words[0], s.words[1:] }
+func (s *scanner) take() {
+	s.word, s.words = s.words[0], s.words[1:]
+	s.taken++
+}
 
 func (s *scanner) longOption() (*option, string, bool, error) {
 	name, value, glued := strings.Cut(s.word[2:], "=")

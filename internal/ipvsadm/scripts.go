@@ -36,7 +36,7 @@ func (s *invocation) scriptRestore() error {
 	err = s.env.Client.Apply(s.ctx, changes)
 	var refused *ipvs.ChangeError
 	if errors.As(err, &refused) && refused.Index > 0 {
-		line := rules.lines[refused.Index-1]
+		line := rules.places[refused.Index-1].line
 		return usage("stdin:%d: %v; nothing was changed", line, refusal(err, statusRefused))
 	}
 	return refusal(err, statusRefused)

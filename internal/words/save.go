@@ -1,12 +1,10 @@
 package words
 
 import (
-	"context"
-	"strings"
+	"bufio"
 
 	"github.com/spf13/cobra"
 
-	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
 )
 
@@ -19,41 +17,14 @@ func (e *Env) save() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := e.dial()
 			defer client.Close()
-			state, err := readState(cmd.Context(), client)
+			state, err := client.State(cmd.Context())
 			if err != nil {
 				return err
 			}
-			ipvsadm.WriteRules(e.Stdout, state)
-			return nil
+			out := bufio.NewWriter(e.Stdout)
+			ipvsadm.WriteRules(out, state)
+			return out.Flush()
 		},
 	}
 	return e.talks(cmd)
-}
-
-func readState(ctx context.Context, client *control.Client) (*ipvsadm.State, error) {
-	var s ipvsadm.State
-	var err error
-	if s.Timeouts, err = client.Timeouts(ctx); err != nil {
-		return nil, err
-	}
-	settings, err := client.Sysctls(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range settings {
-		if c.Value != c.Default {
-			s.Sysctls = append(s.Sysctls, [2]string{c.Name, c.Value})
-		}
-	}
-	marks, err := client.Marks(ctx, []string{"-S"})
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(marks) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "-A ") {
-			s.Marks = append(s.Marks, line)
-		}
-	}
-	s.Services, err = client.Services(ctx)
-	return &s, err
 }
