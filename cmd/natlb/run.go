@@ -27,14 +27,16 @@ func runCommand() *cobra.Command {
 			if noFTP {
 				cfg.FTPPorts = nil
 			}
-			defer outlive(cfg.Log)()
+			hangups, forget := outlive()
+			defer forget()
+			cfg.Reload = hangups
 			return daemon.Run(cmd.Context(), cfg)
 		},
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&cfg.VIPLinks, "vip-if", nil, "interface towards the clients (may be repeated)")
 	f.StringSliceVar(&cfg.DIPLinks, "dip-if", nil, "interface towards the real servers (may be repeated, may be the same)")
-	f.StringVar(&cfg.Rules, "rules", "", "rules file to start with: the lines of natlb -S")
+	f.StringVar(&cfg.Rules, "rules", "", "rules file to start with (natlb save writes one); SIGHUP applies it again as natlb apply does")
 	f.StringVar(&cfg.Socket, "socket", "", "control socket (default $NATLB_SOCKET, else "+control.DefaultSocket+")")
 	f.BoolVar(&cfg.NoRoute, "no-route", false, "do not route what real servers send outside of connections")
 	f.StringVar((*string)(&cfg.Guard), "guard", string(cfg.Guard), "keep the host's kernel out of the way: auto, nft or none")

@@ -119,7 +119,7 @@ func (s *Server) routes() http.Handler {
 func (s *Server) header() header { return header{ProtocolVersion, s.natlb} }
 
 func (s *Server) services() any {
-	return servicesReply{s.header(), jsonOfServices(s.director.Services())}
+	return servicesReply{s.header(), JSONOfServices(s.director.Services())}
 }
 
 func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
@@ -129,7 +129,7 @@ func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.reply(w, http.StatusOK, stateReply{
-		s.header(), state.Generation, state.Timeouts, state.Sysctls, state.Marks, jsonOfServices(state.Services),
+		s.header(), state.Generation, state.Timeouts, state.Sysctls, state.Marks, JSONOfServices(state.Services),
 	})
 }
 
@@ -137,7 +137,7 @@ func (s *Server) snapshot() any {
 	snap := s.director.Snapshot()
 	return snapshotReply{
 		header: s.header(), Clock: int64(snap.At), Entries: snap.Entries,
-		Services: jsonOfServices(snap.Services), Counters: s.director.Counters(),
+		Services: JSONOfServices(snap.Services), Counters: s.director.Counters(),
 	}
 }
 

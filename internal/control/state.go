@@ -92,7 +92,8 @@ func statusOf(wire []ServiceJSON) ([]ipvs.ServiceStatus, error) {
 	return services, nil
 }
 
-func jsonOfServices(services []ipvs.ServiceStatus) []ServiceJSON {
+// JSONOfServices returns what says in JSON what services say, never nil.
+func JSONOfServices(services []ipvs.ServiceStatus) []ServiceJSON {
 	wire := make([]ServiceJSON, len(services))
 	for i := range services {
 		wire[i] = JSONOfService(&services[i])

@@ -3,6 +3,7 @@ package daemon
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 
@@ -28,10 +29,11 @@ type Config struct {
 	NoRoute  bool     // do not act as the real servers' gateway
 	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
-	Ring     int    // frames that a receive ring holds, 0: no ring
-	MaxConns int    // cap on connections, 0: the default
-	Shards   int    // threads that share the clients among them, 0: the default
-	Version  string // of natlb
+	Ring     int              // frames that a receive ring holds, 0: no ring
+	MaxConns int              // cap on connections, 0: the default
+	Shards   int              // threads that share the clients among them, 0: the default
+	Reload   <-chan os.Signal // asks to apply Rules again; may be nil
+	Version  string           // of natlb
 	Log      *slog.Logger
 }
 

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 	"natlb/dataplane"
 	"natlb/internal/control"
 	"natlb/internal/hostnet"
-	"natlb/internal/ipvsadm"
+	"natlb/internal/rules"
 )
 
 // daemon is a running director.
@@ -49,9 +48,12 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	cfg.Shards = cfg.shards()
-	rules, err := readRules(ctx, cfg.Rules)
-	if err != nil {
-		return err
+	var file *rules.File
+	if cfg.Rules != "" {
+		var err error
+		if file, err = readRules(ctx, cfg.Rules); err != nil {
+			return err
+		}
 	}
 	d := &daemon{cfg: cfg, started: time.Now(), news: make(chan struct{}, 1)}
 	d.conflicts.every, d.faults.every = time.Minute, time.Minute
@@ -64,35 +66,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	if err := (front{d.director, d}).Apply(rules.Changes); err != nil {
-		return rules.Locate(err)
+	if file != nil {
+		if err := (front{d.director, d}).Apply(file.Changes); err != nil {
+			return file.Locate(err)
+		}
 	}
 	return d.run(ctx, socket)
-}
-
-// readRules reads a rules file. Files can block (a FIFO) and names in them take
-// their time to look up: a director that is told to stop does not wait for them.
-func readRules(ctx context.Context, name string) (rules *ipvsadm.Rules, err error) {
-	if name == "" {
-		return new(ipvsadm.Rules), nil
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var f *os.File
-		if f, err = os.Open(name); err != nil {
-			err = fmt.Errorf("rules: %w", err)
-			return
-		}
-		defer f.Close()
-		rules, err = ipvsadm.ParseRules(f, name)
-	}()
-	select {
-	case <-done:
-		return rules, err
-	case <-ctx.Done():
-		return nil, errors.New("stopped while reading the rules")
-	}
 }
 
 // close gives back what open has taken, however far it came.
@@ -168,6 +147,7 @@ func (d *daemon) run(ctx context.Context, socket net.Listener) error {
 	group.Go(func() error { return d.tell(ctx, server) })
 	group.Go(func() error { return d.keepTime(ctx) })
 	group.Go(func() error { return server.Serve(socket) })
+	group.Go(func() error { return d.reload(ctx, server) })
 	group.Go(func() error {
 		<-ctx.Done()
 		tellSystemd(sdnotify.SdNotifyStopping)

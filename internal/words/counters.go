@@ -4,10 +4,12 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"natlb/internal/control"
 )
 
 func (e *Env) counters() *cobra.Command {
-	var all bool
+	var all, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "counters",
 		Short: "what became of every frame received: verdicts and link counters",
@@ -19,6 +21,9 @@ func (e *Env) counters() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(cmd.OutOrStdout(), countersJSON{counters})
+			}
 			for _, c := range counters {
 				if all || c.Count != 0 {
 					fmt.Fprintf(cmd.OutOrStdout(), "%-32s %d\n", c.Name, c.Count)
@@ -28,12 +33,11 @@ func (e *Env) counters() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "those that are 0 too")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print all as JSON")
 	return e.talks(cmd)
 }
 
-func (e *Env) version() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "print the version", Args: cobra.NoArgs,
-		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "natlb "+e.Version) },
-	}
+// countersJSON are the counters as natlb prints them.
+type countersJSON struct {
+	Counters []control.Counter `json:"counters"`
 }

@@ -5,11 +5,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
+	"natlb/ipvs"
 )
 
 // save writes what -S leaves out, too.
 func (e *Env) save() *cobra.Command {
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "save",
 		Short: "print everything as a rules file: services, thresholds, timeouts, marks, settings",
@@ -21,10 +24,26 @@ func (e *Env) save() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return printJSON(e.Stdout, jsonOfState(state))
+			}
 			out := bufio.NewWriter(e.Stdout)
 			ipvsadm.WriteRules(out, state)
 			return out.Flush()
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print as JSON, with live numbers; not for apply")
 	return e.talks(cmd)
+}
+
+// stateJSON is a director's state as natlb prints it.
+type stateJSON struct {
+	Timeouts ipvs.Timeouts         `json:"timeouts"`
+	Sysctls  []control.Sysctl      `json:"sysctls"`
+	Marks    []string              `json:"marks"`
+	Services []control.ServiceJSON `json:"services"`
+}
+
+func jsonOfState(s *control.State) stateJSON {
+	return stateJSON{s.Timeouts, s.Sysctls, append([]string{}, s.Marks...), control.JSONOfServices(s.Services)}
 }

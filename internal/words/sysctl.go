@@ -2,6 +2,7 @@ package words
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,13 +12,16 @@ import (
 )
 
 func (e *Env) sysctl() *cobra.Command {
-	var all bool
+	var all, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "sysctl [-a] [net.ipv4.vs.NAME[=VALUE] ...]",
 		Short: "show or change the settings that IPVS has as sysctls",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := e.dial()
 			defer client.Close()
+			if asJSON {
+				return sysctlsAsJSON(cmd, client, args)
+			}
 			if all || len(args) == 0 {
 				return listSysctls(cmd, client, nil)
 			}
@@ -30,7 +34,33 @@ func (e *Env) sysctl() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "list all with their meaning")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "list as JSON; all, or those that are named")
 	return e.talks(cmd)
+}
+
+// sysctlsJSON are the settings as natlb prints them.
+type sysctlsJSON struct {
+	Sysctls []control.Sysctl `json:"sysctls"`
+}
+
+func sysctlsAsJSON(cmd *cobra.Command, client *control.Client, names []string) error {
+	settings, err := client.Sysctls(cmd.Context())
+	if err != nil {
+		return err
+	}
+	out := sysctlsJSON{[]control.Sysctl{}}
+	if len(names) == 0 {
+		out.Sysctls = settings
+	}
+	for _, name := range names {
+		name = strings.TrimPrefix(name, sysctlPrefix)
+		i := slices.IndexFunc(settings, func(s control.Sysctl) bool { return s.Name == name })
+		if i < 0 {
+			return hinted{fmt.Errorf("%w: %s%s", ipvs.ErrUnknownSysctl, sysctlPrefix, name), "natlb sysctl -a lists them"}
+		}
+		out.Sysctls = append(out.Sysctls, settings[i])
+	}
+	return printJSON(cmd.OutOrStdout(), out)
 }
 
 const sysctlPrefix = "net.ipv4.vs."

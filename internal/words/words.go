@@ -43,7 +43,7 @@ func New(env *Env, more ...*cobra.Command) *Words {
 	w.root.SetErr(env.Stderr)
 	w.root.CompletionOptions.HiddenDefaultCmd = true
 	w.root.AddCommand(more...)
-	w.root.AddCommand(env.mark(), env.save(), env.sysctl(), env.counters(), env.doctor(), env.link(), env.version())
+	w.root.AddCommand(env.apply(), env.mark(), env.save(), env.set(), env.sysctl(), env.counters(), env.doctor(), env.link(), env.version())
 	w.root.AddCommand(env.watch(), env.events(), env.conns(), env.drain(), env.explain())
 	w.root.SetFlagErrorFunc(usage)
 	for _, c := range w.root.Commands() {
