@@ -12,7 +12,8 @@ import (
 	"natlb/internal/lab"
 )
 
-// A terminal that closes, or an operator who expects a reload, costs nothing.
+// A terminal that closes costs nothing, nor does an operator who expects a reload
+// where there is no file to read.
 func TestHangup(t *testing.T) {
 	begin(t)
 	c := newCourse(t, lab.CourseOptions{})
@@ -21,7 +22,7 @@ func TestHangup(t *testing.T) {
 	balance(d, c)
 	checkBalanced(t, c)
 	noError(t, d.cmd.Process.Signal(syscall.SIGHUP))
-	await(t, "the director says what SIGHUP does", 5*time.Second, func() bool { return d.log.contains("SIGHUP") })
+	await(t, "the director says that there is no file", 5*time.Second, func() bool { return d.log.contains("no --rules") })
 	checkBalanced(t, c)
 }
 

@@ -34,7 +34,7 @@ var (
 	serviceOptions = of(optScheduler, optPersistent, optNetmask, optOps, optEngine, optSchedFlags)
 	serverOptions  = of(optForward, optWeight, optUpper, optLower) | tunnelOptions
 	tunnelOptions  = of(optTunType, optTunPort, optTunNocsum, optTunCsum, optTunRemcsum)
-	listOptions    = of(optNumeric, optStats, optRate, optThresholds, optPersistConn, optNosort, optExact, optTunInfo, optSyncID) // syncid: taken and forgotten
+	listOptions    = of(optNumeric, optStats, optRate, optThresholds, optPersistConn, optNosort, optExact, optTunInfo, optJSON, optSyncID) // syncid: taken and forgotten
 	listObjects    = of(optConnection, optService, optTimeout, optDaemon)
 	daemonOptions  = of(optMcastInterface, optSyncID, optMcastGroup, optMcastPort, optMcastTTL, optSyncMaxlen)
 )

@@ -142,7 +142,7 @@ func TestAccepted(t *testing.T) {
 // transcription of the tables in commands.go: an option not named there must be
 // refused, by its name.
 func TestOptionTable(t *testing.T) {
-	const service, server, list = "service-address", "service-address real-server", "numeric stats rate thresholds persistent-conn nosort exact tun-info"
+	const service, server, list = "service-address", "service-address real-server", "numeric stats rate thresholds persistent-conn nosort exact tun-info json"
 	const changeServer = server + " forwarding-method weight u-threshold l-threshold tun-type tun-port tun-nocsum tun-csum tun-remcsum"
 	legal := map[string]string{
 		"-A":                    service + " scheduler persistent netmask ops pe sched-flags",

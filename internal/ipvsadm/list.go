@@ -12,9 +12,14 @@ import (
 
 // list is -L in all its forms.
 func (s *invocation) list(ln *line) error {
+	asJSON := ln.given.has(optJSON)
 	switch {
+	case ln.given.has(optConnection) && asJSON:
+		return s.listConnsJSON()
 	case ln.given.has(optConnection):
 		return s.listConns(ln)
+	case asJSON:
+		return s.listJSON(ln)
 	case ln.given.has(optTimeout):
 		return s.listTimeouts()
 	case ln.given.has(optDaemon):
@@ -49,31 +54,39 @@ func silent(err error) error {
 }
 
 func (s *invocation) listTable(ln *line) error {
-	one := ln.given.has(optService)
-	if !one {
+	if !ln.given.has(optService) {
 		size, err := s.env.Client.TableSize(s.ctx)
 		if err != nil {
 			return refusal(err, statusListing)
 		}
 		fmt.Fprintf(s.env.Stdout, "IP Virtual Server version 1.2.1 (size=%d)\n", size)
 	}
-	services, err := s.env.Client.Services(s.ctx)
+	services, err := s.listed(ln)
 	if err != nil {
-		return refusal(err, statusListing)
-	}
-	if one {
-		services = slices.DeleteFunc(services, func(v ipvs.ServiceStatus) bool { return v.Key != ln.service.Key })
-		if len(services) == 0 {
-			return refusal(ipvs.ErrNoSuchService, statusListing)
-		}
-	}
-	if !ln.given.has(optNosort) {
-		sortServices(services)
+		return err
 	}
 	names, stop := newNamer(s.ctx, s.lookup, ln.given.has(optNumeric))
 	defer stop()
 	t := &table{form: formOf(ln.given), names: names, exact: ln.given.has(optExact)}
 	return s.output(func(w io.Writer) { t.print(w, services) })
+}
+
+// listed returns the services that a line asks for, in its order.
+func (s *invocation) listed(ln *line) ([]ipvs.ServiceStatus, error) {
+	services, err := s.env.Client.Services(s.ctx)
+	if err != nil {
+		return nil, refusal(err, statusListing)
+	}
+	if ln.given.has(optService) {
+		services = slices.DeleteFunc(services, func(v ipvs.ServiceStatus) bool { return v.Key != ln.service.Key })
+		if len(services) == 0 {
+			return nil, refusal(ipvs.ErrNoSuchService, statusListing)
+		}
+	}
+	if !ln.given.has(optNosort) {
+		sortServices(services)
+	}
+	return services, nil
 }
 
 // output buffers what print writes to standard output, and sees whether it

@@ -40,6 +40,7 @@ const (
 	optTunNocsum
 	optTunCsum
 	optTunRemcsum
+	optJSON
 	optCount
 )
 
@@ -49,7 +50,7 @@ var optNames = [optCount]string{
 	"forwarding-method", "weight", "u-threshold", "l-threshold", "mcast-interface", "timeout", "daemon",
 	"stats", "rate", "thresholds", "persistent-conn", "nosort", "syncid", "exact", "ops", "pe",
 	"sched-flags", "mcast-group", "mcast-port", "mcast-ttl", "sync-maxlen", "tun-info", "tun-type",
-	"tun-port", "tun-nocsum", "tun-csum", "tun-remcsum",
+	"tun-port", "tun-nocsum", "tun-csum", "tun-remcsum", "json",
 }
 
 // optSet is a set of options.
@@ -125,6 +126,7 @@ var options = []option{
 	{long: "sort", free: true, set: setNothing},
 	{long: "exact", short: 'X', id: optExact, set: setNothing},
 	{long: "tun-info", id: optTunInfo, set: setNothing},
+	{long: "json", id: optJSON, set: setNothing},
 	{long: "syncid", value: needsValue, id: optSyncID, set: setSyncID},
 	{long: "sync-maxlen", value: needsValue, id: optSyncMaxlen, set: setSyncMaxlen},
 	{long: "mcast-interface", value: needsValue, id: optMcastInterface, set: setNothing},

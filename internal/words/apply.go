@@ -69,7 +69,7 @@ func (a *applying) run(ctx context.Context, name string) error {
 	defer client.Close()
 	switch {
 	case a.check:
-		return a.judge(ctx, client, name)
+		return a.judge(ctx, client, shownName(name))
 	case a.diff:
 		return a.compare(ctx, client)
 	}
@@ -78,7 +78,7 @@ func (a *applying) run(ctx context.Context, name string) error {
 
 func (a *applying) read(name string) (*rules.File, error) {
 	if name == "-" {
-		return rules.Read(a.env.Stdin, "stdin")
+		return rules.Read(a.env.Stdin, shownName(name))
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -86,6 +86,14 @@ func (a *applying) read(name string) (*rules.File, error) {
 	}
 	defer f.Close()
 	return rules.Read(f, name)
+}
+
+// shownName is what messages call the file.
+func shownName(name string) string {
+	if name == "-" {
+		return "stdin"
+	}
+	return name
 }
 
 // judge is --check.

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-)
 
-// schema is the version of the JSON that natlb's own words print: it changes
-// when old readers would misread.
-const schema = 1
+	"natlb/internal/ipvsadm"
+)
 
 // printJSON writes v, which is an object, on a line of its own with the schema
 // at its head.
@@ -18,7 +16,7 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	head := fmt.Sprintf(`{"schema":%d`, schema)
+	head := fmt.Sprintf(`{"schema":%d`, ipvsadm.Schema)
 	if !bytes.Equal(text, []byte("{}")) {
 		head += ","
 	}

@@ -130,8 +130,8 @@ func isTime(name string) bool { return strings.HasSuffix(name, "_expiration") }
 // readSeconds reads a time: seconds, or with units as time.ParseDuration has
 // them, and d for days in front.
 func readSeconds(text string) (int64, error) {
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return n, nil
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil || text == "" {
+		return n, err
 	}
 	days, rest, has := strings.Cut(text, "d")
 	if !has {

@@ -1,0 +1,134 @@
+package words
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"natlb/dataplane"
+	"natlb/internal/control"
+	"natlb/ipvs"
+)
+
+// director is a director of the data path whose listings have something of
+// everything, also of what this version of natlb refuses to make.
+type director struct {
+	*dataplane.Director
+	rest
+	mu       sync.Mutex
+	services []ipvs.ServiceStatus // shown beside its own
+	conns    []ipvs.ConnStatus
+	applied  int
+}
+
+// rest has the methods that nobody calls here; those of the data path lie less
+// deep and go first.
+type rest struct{ control.Director }
+
+// wantedRules differ from what newDirector has in every way.
+const wantedRules = `--set 600 60 30
+sysctl drop_entry=3
+mark -A PREROUTING -d 10.10.1.9 -j MARK --set-mark 1
+-A -t 10.10.1.1:80 -s wrr -p 60 -M 255.255.255.0
+-a -t 10.10.1.1:80 -r 10.20.0.2 -m -x 5 -y 3
+-a -t 10.10.1.1:80 -r 10.20.0.1 -m -w 3
+-a -t 10.10.1.1:80 -r 10.20.0.4 -i --tun-type gue --tun-port 6080 --tun-csum
+`
+
+func newDirector() *director {
+	stats := ipvs.Stats{Conns: 1<<63 + 1, InPkts: 2, OutPkts: 3, InBytes: 4, OutBytes: 5}
+	one := netip.MustParseAddrPort("[2001:db8::1]:80")
+	return &director{
+		Director: dataplane.NewDirector(dataplane.Config{}),
+		services: []ipvs.ServiceStatus{
+			{
+				Service: ipvs.Service{
+					Key: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: one}, Scheduler: "mh", Engine: "sip", PrefixLen: 64,
+					Flags: ipvs.FlagPersistent | ipvs.FlagSched1, PersistTimeout: 60, Wildcard: 0xff,
+				},
+				Stats: stats,
+				Destinations: []ipvs.DestinationStatus{{
+					Destination: ipvs.Destination{Addr: one, Method: ipvs.Tunnel, UpperThreshold: 9, LowerThreshold: 5,
+						Tunnel: ipvs.TunnelOptions{Type: ipvs.TunnelGUE, Port: 6080, Checksum: ipvs.TunnelChecksummed}},
+					Overloaded: true, Active: 9, Stats: stats,
+				}},
+			},
+			{Service: ipvs.Service{Key: ipvs.ServiceKey{Mark: 5, V6: true}, Scheduler: "rr"}},
+		},
+		conns: []ipvs.ConnStatus{
+			{Proto: ipvs.TCP, State: "ESTABLISHED", Expires: 90 * time.Second, Client: one, Virtual: one, Dest: one},
+			{Proto: ipvs.AnyProtocol, State: "NONE", Client: one, Virtual: one, Dest: one, Mark: 5, Template: true, Engine: "sip", Data: "call-1"},
+		},
+	}
+}
+
+// Apply counts the transactions.
+func (d *director) Apply(changes []ipvs.Change) error {
+	err := d.Director.Apply(changes)
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.applied++
+	}
+	return err
+}
+
+func (d *director) Services() []ipvs.ServiceStatus {
+	return append(d.Director.Services(), d.services...)
+}
+
+func (d *director) Connections(yield func(ipvs.ConnStatus) bool) {
+	for _, c := range d.conns {
+		if !yield(c) {
+			return
+		}
+	}
+}
+
+func (d *director) Counters() []control.Counter {
+	return []control.Counter{{Name: "forwarded", Count: 1 << 60}}
+}
+
+func (d *director) Sysctls() (out []control.Sysctl) {
+	for _, s := range d.Director.Sysctls() {
+		out = append(out, control.Sysctl(s))
+	}
+	return out
+}
+
+// serve gives the director a socket until the test ends.
+func (d *director) serve(t *testing.T) (socket string) {
+	t.Helper()
+	for _, changes := range [][]ipvs.Change{
+		{{Kind: ipvs.ChangeMarks, Words: []string{"-A", "PREROUTING", "-d", "10.10.1.8", "-j", "MARK", "--set-mark", "2"}}},
+		{{Kind: ipvs.AddService, Service: webService}},
+		{{Kind: ipvs.AddDestination, Service: webService, Destination: webServer("10.20.0.1:80")}},
+		{{Kind: ipvs.AddDestination, Service: webService, Destination: webServer("10.20.0.2:80")}},
+		{{Kind: ipvs.AddDestination, Service: webService, Destination: webServer("10.20.0.3:80")}},
+	} {
+		if err := d.Director.Apply(changes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	socket = filepath.Join(t.TempDir(), "natlb.sock")
+	listener, err := control.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := control.NewServer(d, "test", slog.New(slog.DiscardHandler))
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Shutdown(context.Background()) })
+	return socket
+}
+
+var webService = ipvs.Service{
+	Key: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.1:80")}, Scheduler: "rr",
+}
+
+func webServer(addr string) ipvs.Destination {
+	return ipvs.Destination{Addr: netip.MustParseAddrPort(addr), Method: ipvs.Masq, Weight: 1}
+}
