@@ -37,3 +37,12 @@ func (d *Director) Scope() Scope {
 	}
 	return sc
 }
+
+// IsVIP reports whether a service has the address, or firewall marks lead to it.
+func (d *Director) IsVIP(a netip.Addr) bool { return a.Is4() && d.role(a)&roleVIP != 0 }
+
+// IsServer reports whether the address is a real server's, now or since the
+// director started.
+func (d *Director) IsServer(a netip.Addr) bool { return a.Is4() && d.role(a)&roleServer != 0 }
+
+func (d *Director) role(a netip.Addr) role { return d.view.Load().roles.of(addr4(a)) }

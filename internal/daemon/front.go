@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"net/netip"
+
 	"natlb/dataplane"
 	"natlb/internal/control"
 	"natlb/ipvs"
@@ -21,30 +23,80 @@ var _ control.Director = front{}
 func (f front) Apply(changes []ipvs.Change) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	before := f.Director.Scope()
-	ahead := planned(before, changes)
-	if err := f.d.guard.keep(ahead, f.d.picture); err != nil {
-		return err
-	}
-	if err := f.d.links.capture(ahead); err != nil {
-		return err
+	wider, other := f.reach(changes)
+	known := f.vips(changes, other)
+	if wider {
+		ahead := planned(f.Director.Scope(), changes)
+		if err := f.d.guard.keep(ahead, f.d.picture); err != nil {
+			return err
+		}
+		if err := f.d.links.capture(ahead); err != nil {
+			return err
+		}
 	}
 	err := f.Director.Apply(changes)
+	if other || wider && err != nil {
+		f.settle()
+	}
+	if other || wider {
+		f.steer()
+	}
+	if err == nil {
+		f.d.announce(known, f.vips(changes, other))
+		f.d.wake()
+	}
+	return err
+}
+
+// reach says what a transaction does to the scope: it gets wider by what planned
+// can foresee, or it changes in other ways. Most transactions do neither, and need
+// not look at all services there are.
+func (f front) reach(changes []ipvs.Change) (wider, other bool) {
+	for i := range changes {
+		c := &changes[i]
+		switch c.Kind {
+		case ipvs.AddService:
+			wider, other = true, other || c.Service.Key.IsMark()
+		case ipvs.AddDestination:
+			wider = wider || !f.Director.IsServer(c.Destination.Addr.Addr())
+		case ipvs.DeleteService, ipvs.FlushServices, ipvs.ChangeMarks:
+			other = true
+		}
+	}
+	return wider, other
+}
+
+// vips returns the addresses that clients know: all of them, or those of services
+// that the changes add.
+func (f front) vips(changes []ipvs.Change, all bool) map[netip.Addr]bool {
+	if all {
+		return vips(f.Director.Scope())
+	}
+	known := map[netip.Addr]bool{}
+	for i := range changes {
+		if vip := changes[i].Service.Key.VIP.Addr(); changes[i].Kind == ipvs.AddService && f.Director.IsVIP(vip) {
+			known[vip] = true
+		}
+	}
+	return known
+}
+
+// settle makes guard and ports fit what there is.
+func (f front) settle() {
 	after := f.Director.Scope()
-	if guardErr := f.d.guard.keep(after, f.d.picture); guardErr != nil {
-		f.d.cfg.Log.Error("guard", "err", guardErr)
+	if err := f.d.guard.keep(after, f.d.picture); err != nil {
+		f.d.cfg.Log.Error("guard", "err", err)
 	}
 	if err := f.d.links.capture(after); err != nil {
 		f.d.cfg.Log.Error("links", "err", err)
 	}
-	if err := f.d.links.steer(after, f.Director.SteersByAddress()); err != nil {
+}
+
+// steer makes the kernel give each packet to the shard that it belongs to now.
+func (f front) steer() {
+	if err := f.d.links.steer(f.Director.Scope(), f.Director.SteersByAddress()); err != nil {
 		f.d.cfg.Log.Warn("packets are handed over from shard to shard", "err", err)
 	}
-	if err == nil {
-		f.d.announce(vips(before), vips(after))
-		f.d.wake()
-	}
-	return err
 }
 
 // planned returns the scope that a transaction leads to, as far as it adds
