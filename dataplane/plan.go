@@ -151,16 +151,15 @@ func (p *plan) order(key ipvs.ServiceKey, order []netip.AddrPort) error {
 		}
 	}
 	maps.Copy(there, p.of(key).servers)
+	maps.DeleteFunc(there, func(_ netip.AddrPort, has bool) bool { return !has })
 	for _, addr := range order {
 		if !there[addr] {
 			return fmt.Errorf("%w: the order names %v, which is no server of the service or is named twice", ipvs.ErrInvalid, addr)
 		}
-		there[addr] = false
+		delete(there, addr)
 	}
-	for addr, left := range there {
-		if left {
-			return fmt.Errorf("%w: the order does not name the server %v", ipvs.ErrInvalid, addr)
-		}
+	if len(there) > 0 {
+		return fmt.Errorf("%w: the order leaves out %d servers of the service", ipvs.ErrInvalid, len(there))
 	}
 	return nil
 }

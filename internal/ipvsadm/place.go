@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"natlb/ipvs"
+	"natlb/sched"
 )
 
 // place is a line of a rules file: where a change comes from.
@@ -100,10 +101,13 @@ func (p *place) at(opts ...opt) int {
 // blame returns the word that is at fault when a line cannot be read, and a hint.
 func (p *parser) blame(at *place, err error) (word int, hint string) {
 	message := err.Error()
-	if p.words != nil && p.read == nil && p.words.taken > 0 { // while reading: the last word
-		return p.words.taken - 1, hintFor(message)
+	if hint = hintFor(message); hint == "" {
+		hint = (&scene{ln: p.read}).usageHint(message)
 	}
-	return at.suspect(message), hintFor(message)
+	if p.words != nil && p.read == nil && p.words.taken > 0 { // while reading: the last word
+		return p.words.taken - 1, hint
+	}
+	return at.suspect(message), hint
 }
 
 // suspects are options by what faults say that do not name them.
@@ -146,7 +150,6 @@ func (p *place) suspect(message string) int {
 var hints = []struct{ says, hint string }{
 	{"does not start with a command", "a line is what natlb -S writes (-A, -a, ...), --set, mark or sysctl; # begins a comment"},
 	{"does not belong into rules", "rules are commands that change something: -A, -a, -E, -e, -D, -d, -C, --set, mark, sysctl"},
-	{"unknown option", "natlb -h lists the options"},
 	{"family", "services and servers are of IPv4 in this version"},
 	{"lower threshold", "-y goes with -x: the server takes connections again below -y once it has reached -x"},
 	{"not supported by this version", "take the option out, or the line"},
@@ -167,7 +170,8 @@ func hintFor(message string) string {
 func (p *place) refusal(err error) (word int, hint string) {
 	switch {
 	case errors.Is(err, ipvs.ErrUnknownScheduler):
-		return p.at(optScheduler, optService), "-s takes one of the known ones; without -s it is wlc"
+		word = p.at(optScheduler, optService)
+		return word, "the closest: " + nearest(p.texts()[word], sched.Names())[0]
 	case errors.Is(err, ipvs.ErrServiceExists):
 		return p.at(optService), "an earlier line adds it: take one of the two out, or edit with -E"
 	case errors.Is(err, ipvs.ErrNoSuchService):
