@@ -57,7 +57,10 @@ func (d *daemon) reapply(ctx context.Context, server *control.Server) {
 	file, err := readRules(ctx, d.cfg.Rules)
 	var diff *rules.Diff
 	if err == nil {
-		diff, err = rules.Apply(ctx, server, file.Wanted, func(*rules.Diff) {})
+		diff, err = rules.Apply(ctx, server, file.Wanted, func(*rules.Diff) error { return nil })
+	}
+	if ctx.Err() != nil {
+		return // the director ends
 	}
 	if err != nil && diff != nil {
 		if fault, ok := file.Blame(diff.Changes, err); ok {

@@ -86,6 +86,7 @@ HOW
       --thresholds, --persistent-conn, --tun-info
                           other columns
       --nosort            in the director's own order (--sort does nothing)
+      --json              all of it for programs
 
 SYNC
       --mcast-interface IF, --mcast-group ADDRESS, --mcast-port PORT, --mcast-ttl TTL,

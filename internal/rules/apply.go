@@ -22,11 +22,11 @@ var _, _ Target = (*control.Client)(nil), (*control.Server)(nil)
 const tries = 20
 
 // Apply makes wanted the state of a director, in one transaction: all of it or
-// nothing. show is called with what is going to be done, before it is done; again
-// when the director was changed by somebody else in between, and not at all when
-// there is nothing to do. The difference that Apply returns is the one that was
+// nothing. show is called with what is going to be done, before it is done, and
+// nothing is done if it fails; it is called again when the director was changed by
+// somebody else in between, and not at all when there is nothing to do. The difference that Apply returns is the one that was
 // done, or the one that err is about.
-func Apply(ctx context.Context, t Target, wanted *control.State, show func(*Diff)) (*Diff, error) {
+func Apply(ctx context.Context, t Target, wanted *control.State, show func(*Diff) error) (*Diff, error) {
 	for try := 1; ; try++ {
 		is, err := t.State(ctx)
 		if err != nil {
@@ -36,7 +36,9 @@ func Apply(ctx context.Context, t Target, wanted *control.State, show func(*Diff
 		if d.Empty() {
 			return d, nil
 		}
-		show(d)
+		if err := show(d); err != nil {
+			return d, err
+		}
 		err = t.ApplyTo(ctx, is.Generation, d.Changes)
 		if !errors.Is(err, control.ErrChanged) || try == tries {
 			return d, err

@@ -155,7 +155,7 @@ func TestWriters(t *testing.T) {
 	for _, file := range files {
 		writers.Go(func() {
 			for range 100 {
-				if _, err := Apply(context.Background(), d.client, file.Wanted, func(*Diff) {}); err != nil && !errors.Is(err, control.ErrChanged) {
+				if _, err := Apply(context.Background(), d.client, file.Wanted, func(*Diff) error { return nil }); err != nil && !errors.Is(err, control.ErrChanged) {
 					t.Errorf("Apply = %v", err)
 				}
 			}

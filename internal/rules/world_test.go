@@ -91,7 +91,7 @@ func (d *served) apply(t fataler, text string) *Diff {
 	t.Helper()
 	file := mustRead(t, text)
 	shown := 0
-	diff, err := Apply(context.Background(), d.client, file.Wanted, func(*Diff) { shown++ })
+	diff, err := Apply(context.Background(), d.client, file.Wanted, func(*Diff) error { shown++; return nil })
 	if err != nil {
 		t.Fatalf("Apply of\n%s= %v", text, err)
 	}

@@ -144,14 +144,14 @@ func (a *applying) compare(ctx context.Context, client *control.Client) error {
 
 func (a *applying) apply(ctx context.Context, client *control.Client) error {
 	times := 0
-	d, err := rules.Apply(ctx, client, a.file.Wanted, func(d *rules.Diff) {
+	d, err := rules.Apply(ctx, client, a.file.Wanted, func(d *rules.Diff) error {
 		if a.json {
-			return // one object, when all is over
+			return nil // one object, when all is over
 		}
 		if times++; times > 1 {
 			fmt.Fprintln(a.env.Stderr, "natlb: somebody else has changed the director meanwhile; the difference now:")
 		}
-		_ = a.show(d) // who does not read on has it applied all the same
+		return a.show(d)
 	})
 	switch {
 	case err != nil:

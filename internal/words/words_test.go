@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"natlb/ipvs"
@@ -117,6 +118,23 @@ func TestApplyIsOneTransaction(t *testing.T) {
 		t.Errorf("saved, applied, saved:\n%sand\n%s", saved, again)
 	}
 }
+
+// TestApplyShowsFirst: what cannot be shown is not done.
+func TestApplyShowsFirst(t *testing.T) {
+	d := newDirector()
+	d.services = nil
+	socket := d.serve(t)
+	var errs strings.Builder
+	env := &Env{Stdin: strings.NewReader(wantedRules), Stdout: full{}, Stderr: &errs}
+	if status := New(env).Run(context.Background(), []string{"apply", "-", "--socket", socket}); status != 1 || d.applied != 0 {
+		t.Errorf("apply to a full disk: status %d, %d transactions, %s", status, d.applied, &errs)
+	}
+}
+
+// full is a full disk.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 // TestHarmless: the lines of a file cannot speak to the terminal.
 func TestHarmless(t *testing.T) {
