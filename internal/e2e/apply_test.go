@@ -130,7 +130,7 @@ func TestApplyCommand(t *testing.T) {
 		{"as JSON", rules, "apply - --diff --json", `{"schema":1,"applied":false,"steps":[],"changes":[]}`, "", 0},
 		{"its own save", "", "apply -", "", "", 0},
 		{"fault", rules + "\n-a -t 192.168.0.178:80 -r " + c.RIPs[0].String() + " -m\n", "apply -", "",
-			"stdin:7:27: destination already exists\n  hint: ", 1},
+			"stdin:7:27: destination already exists\nhint: ", 1},
 		{"refused by the host alone", rules + "-a -t 192.168.0.178:80 -r 192.168.56.255 -m\n", "apply -", "+ -a -t 192.168.0.178:80 -r 192.168.56.255:80 -m -w 1\n",
 			"stdin:6:27: real server address 192.168.56.255 is the broadcast address", 1},
 		{"refused by the host alone, asked before", rules + "-a -t 192.168.0.178:80 -r 192.168.56.255 -m\n", "apply - --check", "",

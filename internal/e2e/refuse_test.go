@@ -118,7 +118,7 @@ func TestSecondDirector(t *testing.T) {
 }
 
 // A rules file starts the director with its services; one with a fault is
-// refused whole, with the number of the line.
+// refused whole, with the place of the fault.
 func TestRulesFile(t *testing.T) {
 	begin(t)
 	c := newCourse(t, lab.CourseOptions{})
@@ -141,7 +141,7 @@ func TestRulesFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write("bad", bad)
-			refused(t, c.Director, path+":4: ", "--vip-if", lab.VIPLink, "--dip-if", lab.DIPLink, "--rules", path)
+			refused(t, c.Director, path+":4:", "--vip-if", lab.VIPLink, "--dip-if", lab.DIPLink, "--rules", path)
 		})
 	}
 	d := courseDirector(t, c, "--rules", write("good", good))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -62,7 +61,7 @@ type applying struct {
 func (a *applying) run(ctx context.Context, name string) error {
 	file, err := a.read(name)
 	if err != nil {
-		return a.faulty(err)
+		return faulty(err)
 	}
 	a.file = file
 	client := a.env.dial()
@@ -206,11 +205,11 @@ func printDiff(w io.Writer, d *rules.Diff, applied bool) error {
 	return printJSON(w, out)
 }
 
-// refused reports what a director has refused, at the line of the file that it is
+// refused puts what a director has refused at the line of the file that it is
 // about.
 func (a *applying) refused(d *rules.Diff, err error) error {
 	if fault, ok := a.file.Blame(d.Changes, err); ok {
-		return a.faulty(ipvsadm.RuleFaults{fault})
+		return faulty(ipvsadm.RuleFaults{fault})
 	}
 	if errors.Is(err, control.ErrChanged) {
 		return hinted{err, "nothing was changed by this one; somebody keeps changing the director, try again"}
@@ -218,30 +217,11 @@ func (a *applying) refused(d *rules.Diff, err error) error {
 	return err
 }
 
-// faulty reports the faults of a file, all of them, or hands on another error.
-func (a *applying) faulty(err error) error {
+// faulty gives the faults of a file the line that goes below all of them.
+func faulty(err error) error {
 	var faults ipvsadm.RuleFaults
 	if !errors.As(err, &faults) {
 		return err
 	}
-	w := bufio.NewWriter(a.env.Stderr)
-	defer w.Flush()
-	caret := terminal.Is(a.env.Stderr)
-	for i := range faults {
-		f := &faults[i]
-		fmt.Fprintln(w, harmless(f.Error()))
-		if caret {
-			fmt.Fprintf(w, "  %s\n  %s%s\n", harmless(f.Text), strings.Repeat(" ", f.Column-1), strings.Repeat("^", f.Width))
-		}
-		if f.Hint != "" {
-			fmt.Fprintln(w, "  hint: "+f.Hint)
-		}
-	}
-	things := "faults"
-	if len(faults) == 1 {
-		things = "fault"
-	}
-	fmt.Fprintf(w, "natlb: %d %s, nothing was changed\n", len(faults), things)
-	fmt.Fprintln(w, "hint: natlb apply --help says what a rules file has; natlb save prints one")
-	return Exit(1)
+	return hinted{err, "nothing was changed; natlb apply --help says what a rules file has, natlb save prints one"}
 }

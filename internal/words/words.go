@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"natlb/internal/control"
+	"natlb/internal/ipvsadm"
 	"natlb/ipvs"
 )
 
@@ -76,7 +77,12 @@ func (w *Words) Run(ctx context.Context, args []string) int {
 	case errors.As(err, &exit):
 		return int(exit)
 	}
-	fmt.Fprintf(w.env.Stderr, "natlb: %v\n", err)
+	var faults ipvsadm.RuleFaults
+	if errors.As(err, &faults) {
+		tellFaults(w.env.Stderr, faults)
+	} else {
+		fmt.Fprintf(w.env.Stderr, "natlb: %v\n", err)
+	}
 	if h := hintOf(err); h != "" {
 		fmt.Fprintln(w.env.Stderr, "hint: "+h)
 	}
