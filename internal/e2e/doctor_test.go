@@ -489,7 +489,7 @@ func TestDoctorSocket(t *testing.T) {
 	got.find(t, "neighbour", "ok", "192.168.56.101")
 	must(t, os.WriteFile(rules, []byte("-A -t 192.168.0.179:80\n-a -Q\n"), 0o600))
 	got = examine(t, c.Director, none, append(links, "--rules", rules)...)
-	if f := got.find(t, "rules-file", "fault", ""); !strings.Contains(f.Text, "rules:2: ") {
+	if f := got.find(t, "rules-file", "fault", ""); !strings.Contains(f.Text, "rules:2:") {
 		t.Errorf("the doctor says %q of the rules", f.Text)
 	}
 	must(t, os.WriteFile(rules, []byte(courseLines), 0o600))
