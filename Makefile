@@ -21,6 +21,10 @@ build: ## one static binary, bin/natlb
 	@mkdir -p bin
 	@$(GOBUILD) -o bin/natlb ./cmd/natlb
 
+.PHONY: man
+man: build ## the manual pages, out/man8
+	@bin/natlb man out/man8
+
 .PHONY: demo
 demo: build ## build, then the course's demonstration in network namespaces (ARGS=--once ends after the transcript)
 	@bin/natlb demo $(ARGS)

@@ -37,7 +37,7 @@ func (e *Env) apply() *cobra.Command {
 	a := &applying{env: e}
 	cmd := &cobra.Command{
 		Use:   "apply FILE [--check | --diff] [--json]",
-		Short: "make a whole rules file the running state, at once and with the difference shown",
+		Short: "make a rules file the running state, the difference first",
 		Long:  applyHelp,
 		Args:  cobra.ExactArgs(1),
 		RunE:  func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), args[0]) },

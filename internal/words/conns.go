@@ -24,7 +24,7 @@ func (e *Env) conns() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "conns",
-		Short: "list connections and persistence templates, by filters, or count them",
+		Short: "list connections and templates by filters, or count them",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter, err := choice.filter(cmd.Context())

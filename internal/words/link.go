@@ -18,7 +18,7 @@ func (e *Env) link() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "link DIR",
-		Short: "make links in DIR by which natlb is ipvsadm, ipvsadm-save and ipvsadm-restore",
+		Short: "make links by which natlb is ipvsadm, -save and -restore",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			program, err := os.Executable()

@@ -15,7 +15,7 @@ func (e *Env) save() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "save",
-		Short: "print everything as a rules file: services, thresholds, timeouts, marks, settings",
+		Short: "print everything as a rules file, more than -S does",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client := e.dial()

@@ -29,7 +29,7 @@ func (e *Env) set() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "set [NAME | NAME VALUE ... | NAME=VALUE ...]",
-		Short: "show or change timeouts (tcp, tcpfin, udp) and settings, times with units",
+		Short: "show or change timeouts and settings, times with units",
 		Long:  setHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client := e.dial()

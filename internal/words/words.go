@@ -46,6 +46,8 @@ func New(env *Env, more ...*cobra.Command) *Words {
 	w.root.AddCommand(more...)
 	w.root.AddCommand(env.apply(), env.mark(), env.save(), env.set(), env.sysctl(), env.counters(), env.doctor(), env.link(), env.version())
 	w.root.AddCommand(env.watch(), env.events(), env.conns(), env.drain(), env.explain())
+	w.root.AddCommand(w.man())
+	w.root.SetHelpFunc(w.help(w.root.HelpFunc()))
 	w.root.SetFlagErrorFunc(usage)
 	for _, c := range w.root.Commands() {
 		if check := c.Args; check != nil {
