@@ -20,7 +20,7 @@ func (e *Env) events() *cobra.Command {
 	var count uint64
 	cmd := &cobra.Command{
 		Use:   "events",
-		Short: "connections, servers, configuration: what happens, as it happens",
+		Short: "connections, servers, configuration: what happens, when it does",
 		Long: "One line for each event from now on: connections and persistence templates born, changed and died with why,\n" +
 			"servers up, quiesced, down, overloaded and recovered, changes of the configuration, faults of links.\n" +
 			"A reader who is too slow loses events, and is told how many. Ctrl-C ends it.",

@@ -22,7 +22,7 @@ func (w *Words) help(others func(*cobra.Command, []string)) func(*cobra.Command,
 		fmt.Fprintln(out, "natlb run is the director. natlb with ipvsadm's options speaks to it: natlb -h")
 		for _, c := range w.root.Commands() {
 			if c.IsAvailableCommand() && c.Name() != "help" {
-				fmt.Fprintf(out, "  natlb %-9s %s\n", c.Name(), c.Short)
+				fmt.Fprintf(out, "  natlb %-8s %s\n", c.Name(), c.Short)
 			}
 		}
 		fmt.Fprintln(out, "natlb WORD --help says more; natlb completion bash|zsh|fish completes words.")
