@@ -20,18 +20,22 @@ import (
 // statusDiffers is the exit status of apply --diff when there is a difference.
 const statusDiffers = 3
 
-const applyHelp = `apply makes the running director what a fresh one would be with this rules file: what the file does not name goes,
-timeouts and settings that it does not name go back to their defaults. It shows the difference first (+ - ~) and then
-carries it out as one transaction, all of it or nothing; what is the same is not touched, so connections, counters
-and the turns of schedulers stay, and applying a file again does nothing. Between reading and changing nobody else
-can change anything. FILE - is standard input; natlb save writes such a file.
+const applyHelp = `apply makes the running director what a fresh one would be with this rules
+file: what the file does not name goes, timeouts and settings that it does not
+name go back to their defaults. It shows the difference first (+ - ~) and then
+carries it out as one transaction, all of it or nothing. What is the same is not
+touched: connections, counters and the turns of schedulers stay, and applying a
+file again does nothing. Between reading and changing nobody else can change
+anything. FILE - is standard input; natlb save writes such a file.
 
-A rules file has the lines of natlb -S (-A, -a; also -E, -e, -D, -d, -C), -x and -y, --set TCP TCPFIN UDP,
-mark -A PREROUTING ..., sysctl NAME=VALUE, blank lines and # comments. The order of a service's -a lines decides ties, as
-when they are typed; if only the order differs, the list is put into order and the servers are not touched.
+A rules file has the lines of natlb -S (-A, -a; also -E, -e, -D, -d, -C), with -x
+and -y, --set TCP TCPFIN UDP, mark -A PREROUTING ..., sysctl NAME=VALUE, blank
+lines and # comments. The order of a service's -a lines decides ties, as when
+they are typed; where only the order differs, the list is put into order and
+the servers are not touched.
 
-Exit status: 0 done, or nothing to do; 1 a fault, and nothing was changed; 2 no director is running;
-3 with --diff: there is a difference.`
+Exit status: 0 done, or nothing to do; 1 a fault, and nothing was changed;
+2 no director is running; 3 with --diff: there is a difference.`
 
 func (e *Env) apply() *cobra.Command {
 	a := &applying{env: e}

@@ -16,8 +16,9 @@ import (
 	"natlb/ipvs"
 )
 
-const setHelp = `set shows or changes the timeouts and the settings that IPVS has as sysctls. Without arguments it shows all, with one name
-that one. Several changes are one transaction: all or nothing.
+const setHelp = `set shows or changes the timeouts and the settings that IPVS has as sysctls.
+Without arguments it shows all, with one name that one. Several changes are one
+transaction: all or nothing.
 
     natlb set tcp 15m tcpfin 2m udp 5m
     natlb set conn_reuse_mode=0 lblc_expiration=1h
