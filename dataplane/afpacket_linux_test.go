@@ -17,6 +17,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"natlb/rewrite"
 )
 
 const strangerIP = "10.9.0.77" // on the subnet, owned by nobody
@@ -68,9 +70,11 @@ var portTests = []struct {
 	{"LinkDownAndUp", testLinkDownAndUp},
 	{"SuperPacketsAcrossLinkDown", testSuperPacketsAcrossLinkDown},
 	{"OpensOnLinkThatIsDown", testOpensOnLinkThatIsDown},
+	{"SurvivesUnknownSegmentation", testSurvivesUnknownSegmentation},
 	{"VanishedLink", testVanishedLink},
 	{"GoneAfterDown", testGoneAfterDown},
 	{"SendSkipsRefusedFrames", testSendSkipsRefusedFrames},
+	{"SendsNeighboursTogether", testSendsNeighboursTogether},
 	{"SendIsBoundedWhenStuck", testSendIsBoundedWhenStuck},
 	{"StatsCountDrops", testStatsCountDrops},
 	{"DoesNotAllocate", testDoesNotAllocate},
@@ -882,6 +886,9 @@ func filterTagged() []bpf.RawInstruction {
 // testSuperPacketsAcrossLinkDown takes the link down while super-packets wait: they
 // come out whole, each with its own bytes, and so do those behind.
 func testSuperPacketsAcrossLinkDown(t *testing.T) {
+	if !segmentsDatagrams() {
+		t.Skip("this kernel's packet sockets do not send datagrams as one")
+	}
 	l := newWireLab(t, 1)
 	p := l.open(0, AFPacketConfig{})
 	near, far := l.hosts[0].near.Attrs().HardwareAddr, l.hosts[0].eth.Attrs().HardwareAddr
@@ -928,4 +935,87 @@ func testSuperPacketsAcrossLinkDown(t *testing.T) {
 	l.waitUp(0)
 	send(0x50, 5)
 	expect(0x50, 5)
+}
+
+// testSendsNeighboursTogether sends neighbouring packets of two streams, which go
+// as super-packets where the kernel takes them: what comes is what was sent.
+func testSendsNeighboursTogether(t *testing.T) {
+	l := newWireLab(t, 1)
+	p := l.open(0, AFPacketConfig{})
+	var c net.PacketConn
+	var err error
+	l.on(0, func() { c, err = net.ListenPacket("udp4", "10.9.0.1:9") })
+	l.must(err)
+	defer c.Close()
+	near, far := l.hosts[0].near.Attrs().HardwareAddr, l.hosts[0].eth.Attrs().HardwareAddr
+	for round := range 3 {
+		const each = 10
+		var fs []Frame
+		for i := range each {
+			for port := uint16(1); port <= 2; port++ {
+				b := flowFrame(rewrite.ProtoUDP, port, uint16(i), 0, 100)
+				copy(b, far)
+				copy(b[6:], near)
+				copy(b[26:], []byte{10, 9, 0, 88, 10, 9, 0, 1})
+				binary.BigEndian.PutUint16(b[36:], 9)
+				b[42], b[43] = byte(round), byte(i)
+				sumFrame(b)
+				fs = append(fs, Frame{Data: b, WireLen: uint32(len(b))})
+			}
+		}
+		if n, err := p.Send(fs); n != 2*each || err != nil {
+			t.Errorf("round %d: Send(%d datagrams) = %d, %v", round, 2*each, n, err)
+		}
+		next := map[string]byte{}
+		for range 2 * each {
+			var buf [2000]byte
+			l.must(c.SetReadDeadline(time.Now().Add(2 * time.Second)))
+			n, from, err := c.ReadFrom(buf[:])
+			if err != nil {
+				t.Fatalf("round %d: datagrams did not arrive: %v", round, err)
+			}
+			if n != 100 || buf[0] != byte(round) || buf[1] != next[from.String()] {
+				t.Fatalf("round %d: %d bytes of datagram %d/%d from %v, want 100 of %d/%d",
+					round, n, buf[0], buf[1], from, round, next[from.String()])
+			}
+			next[from.String()]++
+		}
+	}
+	if st := p.Stats(); st.SendFail != 0 {
+		t.Errorf("%d frames were refused", st.SendFail)
+	}
+}
+
+// testSurvivesUnknownSegmentation lets datagrams come that go as one, which
+// virtio's header could not express before Linux 6.2: they may be lost, what
+// comes behind them not.
+func testSurvivesUnknownSegmentation(t *testing.T) {
+	l := newWireLab(t, 1)
+	p := l.open(0, AFPacketConfig{})
+	l.neighbour(0, strangerIP, l.hosts[0].near.Attrs().HardwareAddr)
+	c := l.udp(0, strangerIP).(*net.UDPConn)
+	raw, err := c.SyscallConn()
+	l.must(err)
+	segment := func(size int) {
+		t.Helper()
+		l.must(raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, size) }))
+		l.must(err)
+	}
+	fs := make([]Frame, 8)
+	for round := range 3 {
+		segment(100)
+		if _, err := c.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		segment(0)
+		last := fmt.Sprintf("behind %d", round)
+		if _, err := c.Write([]byte(last)); err != nil {
+			t.Fatal(err)
+		}
+		for got := ""; got != last; {
+			for _, f := range l.next(p, fs) {
+				got = string(f.Data[min(42, len(f.Data)):])
+			}
+		}
+	}
 }

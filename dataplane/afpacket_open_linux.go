@@ -35,8 +35,8 @@ type AFPacketConfig struct {
 
 	// Slots is the size of the receive ring, in frames of up to 2 KiB (longer
 	// ones take room of RecvBuffer). 0 means no ring: every frame takes room of
-	// RecvBuffer and a share of a system call. Where the kernel refuses a ring
-	// there is none.
+	// RecvBuffer and a share of a system call. Where the kernel refuses a ring,
+	// and before Linux 6.2, there is none.
 	Slots int
 
 	// Batch is the most frames that one system call moves, 1 to 1024; 0 means

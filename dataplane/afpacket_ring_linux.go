@@ -36,9 +36,18 @@ const (
 	addressAt = (unix.SizeofTpacket2Hdr + unix.TPACKET_ALIGNMENT - 1) &^ (unix.TPACKET_ALIGNMENT - 1)
 )
 
+// errRingBlocks is why there are no rings before Linux 6.2: a super-packet that
+// virtio's header cannot express, and there those of datagrams are such, leaves
+// its slot taken for good, and nothing comes any more (tpacket_rcv's
+// rx_owner_map). The queue loses the one packet.
+var errRingBlocks = errors.New("before Linux 6.2 one super-packet of datagrams would block a ring")
+
 // openRing gives the socket a ring of about the given number of slots.
-// It reports an error when the kernel has none, or not the memory.
+// It reports an error when the kernel has none that works, or not the memory.
 func openRing(fd, slots int) (*ring, error) {
+	if !segmentsDatagrams() {
+		return nil, errRingBlocks
+	}
 	const perBlock = blockSize / slotSize
 	blocks := max(slots/perBlock, 1)
 	for _, o := range []struct{ opt, value int }{

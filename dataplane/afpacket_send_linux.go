@@ -30,7 +30,7 @@ type sendBatch struct {
 func newSendBatch(n int, offload bool) sendBatch {
 	b := sendBatch{msgs: make([]mmsghdr, n), parts: make([]int, n), iovs: make([]unix.Iovec, 0, 2*n)}
 	if offload {
-		b.vnet, b.merge = make([]vnetHeader, n), newMerger(n)
+		b.vnet, b.merge = make([]vnetHeader, n), newMerger(n, !segmentsDatagrams())
 	}
 	return b
 }

@@ -9,10 +9,15 @@ import "natlb/rewrite"
 //
 // Frames of one flow keep their order. A packet with a wrong checksum stays alone.
 type merger struct {
-	frames []merged        // one for each frame
-	open   [openRuns]int16 // heads of the chains that may still grow
-	nopen  int
-	count  int // super-packets made since the start
+	frames []merged // one for each frame
+
+	// streams: only TCP is merged, for the outlet has no way to be told of
+	// datagrams that go as one.
+	streams bool
+
+	open  [openRuns]int16 // heads of the chains that may still grow
+	nopen int
+	count int // super-packets made since the start
 }
 
 // merged is a frame with its place in a chain of frames that go as one.
@@ -37,7 +42,9 @@ const (
 	maxSuper = 65535
 )
 
-func newMerger(n int) merger { return merger{frames: make([]merged, n)} }
+func newMerger(n int, streams bool) merger {
+	return merger{frames: make([]merged, n), streams: streams}
+}
 
 // plan decides which of fs, at most as many as the merger has room for, go
 // together, and returns how many messages they become. It rewrites the headers
@@ -71,7 +78,7 @@ func (m *merger) join(fs []Frame, i int, e *merged) bool {
 	if e.Flow, e.Proto, ok = rewrite.FlowOf(f.Data); !ok {
 		return false
 	}
-	e.single = f.Offload.Super() || !rewrite.ParseMergeable(f.Data, &e.Mergeable)
+	e.single = f.Offload.Super() || m.streams && e.Proto == rewrite.ProtoUDP || !rewrite.ParseMergeable(f.Data, &e.Mergeable)
 	_, e.total = e.Len()
 	at := m.find(e)
 	if at < 0 {

@@ -97,7 +97,7 @@ func sumFrame(b []byte) {
 // expand returns the packets that a link gets of the messages that a batch
 // becomes.
 func expand(t *rapid.T, fs []Frame) (out [][]byte, messages int) {
-	m := newMerger(len(fs))
+	m := newMerger(len(fs), false)
 	messages = m.plan(fs)
 	heads := 0
 	for i := range fs {
@@ -179,12 +179,27 @@ func TestMergerMerges(t *testing.T) {
 			fs = append(fs, Frame{Data: b})
 		}
 	}
-	m := newMerger(len(fs))
+	m := newMerger(len(fs), false)
 	if n := m.plan(fs); n != 3 {
 		t.Errorf("60 segments of 3 streams become %d messages, want 3", n)
 	}
 	if n := testing.AllocsPerRun(10, func() { m.plan(fs[3:]) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestMergerOfStreams checks that datagrams stay alone where the outlet cannot be
+// told of several.
+func TestMergerOfStreams(t *testing.T) {
+	var fs []Frame
+	for i := range 10 {
+		fs = append(fs,
+			Frame{Data: flowFrame(rewrite.ProtoTCP, 1, uint16(i), uint32(i*1000), 1000)},
+			Frame{Data: flowFrame(rewrite.ProtoUDP, 2, uint16(i), 0, 1000)})
+	}
+	m := newMerger(len(fs), true)
+	if n := m.plan(fs); n != 11 {
+		t.Errorf("10 segments and 10 datagrams become %d messages, want 11", n)
 	}
 }
 
@@ -197,7 +212,7 @@ func BenchmarkMerger(b *testing.B) {
 			for i := range DefaultBatch {
 				fresh = append(fresh, Frame{Data: flowFrame(rewrite.ProtoTCP, uint16(1+i%streams), uint16(i), uint32(i/streams*1448), 1448)})
 			}
-			m := newMerger(DefaultBatch)
+			m := newMerger(DefaultBatch, false)
 			for i := 0; b.Loop(); i++ {
 				if i%DefaultBatch != 0 {
 					continue
