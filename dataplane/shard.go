@@ -129,7 +129,11 @@ func (s *Shard) NextTimer(now time.Duration) time.Duration {
 	if s.sweep != 0 {
 		return 0
 	}
-	return min(s.table.NextExpiry(now), s.frags.nextExpiry(now), s.waiting.nextExpiry(now))
+	next := min(s.table.NextExpiry(now), s.frags.nextExpiry(now), s.waiting.nextExpiry(now))
+	if s.id == 0 {
+		next = min(next, s.dir.templates.nextExpiry(now))
+	}
+	return next
 }
 
 // Process decides about one received frame and carries the decision out: the

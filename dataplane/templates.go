@@ -60,6 +60,13 @@ func (t *templates) expire(s *Shard, now time.Duration) {
 	t.table.Expire(now, expireBudget)
 }
 
+// nextExpiry returns how long after now expire may have something to do.
+func (t *templates) nextExpiry(now time.Duration) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.table.NextExpiry(now)
+}
+
 // release says that a connection under r has died. With drop a template without
 // connections goes at once.
 func (t *templates) release(s *Shard, r conntrack.Ref, drop bool) {
