@@ -25,6 +25,7 @@ type links struct {
 
 	captured []uint32 // addresses that the filter names, sorted; nil: all IPv4
 	filter   []bpf.RawInstruction
+	refused  bool               // a port has another filter: it would not take this one
 	steering dataplane.Steering // but for the side of the link
 }
 
@@ -34,18 +35,20 @@ func (l *links) capture(sc dataplane.Scope) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	addrs := scopeAddrs(sc)
-	if l.filter != nil && slices.Equal(addrs, l.captured) && (addrs == nil) == (l.captured == nil) {
+	if l.filter != nil && !l.refused && slices.Equal(addrs, l.captured) && (addrs == nil) == (l.captured == nil) {
 		return nil
 	}
 	l.captured, l.filter = addrs, dataplane.FilterIPv4ARP()
 	if addrs != nil {
 		l.filter = dataplane.FilterScope(addrs)
 	}
+	l.refused = true
 	for _, p := range slices.Concat(l.ports...) {
 		if err := p.SetFilter(l.filter); err != nil {
 			return fmt.Errorf("capture filter: %w", err)
 		}
 	}
+	l.refused = false
 	return nil
 }
 
