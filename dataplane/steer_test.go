@@ -24,6 +24,7 @@ type mirror struct {
 	drivers []*dataplane.Driver
 	any     func(n int) int // draws a shard
 	out     [][]byte        // of the last batch, with the link in front
+	apart   bool            // a bound that each shard has was reached: they may differ from now on
 }
 
 func newMirror(w *world, shards int, any func(n int) int, change func(*dataplane.Config)) *mirror {
@@ -68,6 +69,16 @@ func (m *mirror) batch(now time.Duration, fs []dataplane.Frame) {
 
 // compare says in what the mirror differs from w, or nil.
 func (m *mirror) compare(w *world) error {
+	// Each shard holds so many pieces for a neighbour; packets in small ones
+	// reach that.
+	for _, d := range []*dataplane.Director{w.dir, m.dir} {
+		counts := d.Counters()
+		small := w.host.Links[dipLink].MTU < 1500 && counts[dataplane.HeldNeighbour].Frames > 0
+		m.apart = m.apart || small || counts[dataplane.DropNeighbourFull].Frames > 0
+	}
+	if m.apart {
+		return nil
+	}
 	want := appendOutput(nil, w.shard.Output())
 	slices.SortFunc(want, bytes.Compare)
 	slices.SortFunc(m.out, bytes.Compare)
