@@ -97,11 +97,14 @@ func (p *AFPacket) Recv(fs []Frame) (int, error) {
 	if p.closed {
 		return 0, net.ErrClosed
 	}
-	want := min(len(fs), len(p.in.msgs))
-	if want == 0 {
-		return 0, nil
-	}
 	if p.ring != nil {
+		p.ring.release()
+	}
+	want := min(len(fs), len(p.in.msgs))
+	switch {
+	case want == 0:
+		return 0, nil
+	case p.ring != nil:
 		return p.recvRing(fs[:want])
 	}
 	p.in.rearm()

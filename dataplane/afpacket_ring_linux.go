@@ -96,7 +96,6 @@ func (r *ring) release() {
 // recvRing is Recv by the ring.
 func (p *AFPacket) recvRing(fs []Frame) (int, error) {
 	r := p.ring
-	r.release()
 	r.copies = r.copies[:0]
 	n := 0
 	for n < len(fs) && r.borrowed < r.slots/2 {

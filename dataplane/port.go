@@ -6,7 +6,8 @@ type Port interface {
 	// Recv fills fs from the front and reports how many, 0 when none is
 	// waiting: it never blocks. It sets every field of the frames it fills
 	// but Link. Frame bytes are borrowed: they may be rewritten in place, and
-	// are valid until the next Recv or Close. An error is about the link
+	// are valid until the next Recv or Close; Recv(nil) only gives them
+	// back, so that waiting on FD means waiting for new ones. An error is about the link
 	// (gone, down) and leaves the Port usable: a link that comes back works
 	// again.
 	Recv(fs []Frame) (n int, err error)

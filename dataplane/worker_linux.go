@@ -163,6 +163,7 @@ func (w *Worker) serve(i int) int {
 		w.in[k].Link = uint8(i)
 	}
 	w.driver.Batch(w.in[:n], w.clock())
+	w.ports[i].Recv(nil)
 	return n
 }
 

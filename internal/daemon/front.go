@@ -31,6 +31,7 @@ func (f front) Apply(changes []ipvs.Change) error {
 			return err
 		}
 		if err := f.d.links.capture(ahead); err != nil {
+			f.settle()
 			return err
 		}
 	}

@@ -27,6 +27,7 @@ type links struct {
 	filter   []bpf.RawInstruction
 	refused  bool               // a port has another filter: it would not take this one
 	steering dataplane.Steering // but for the side of the link
+	heard    []hearing          // of each link
 }
 
 // capture makes the ports catch what concerns the scope, and nothing else of the
@@ -67,12 +68,15 @@ func (l *links) steer(sc dataplane.Scope, byAddress bool) error {
 	if st.ByAddress == l.steering.ByAddress && slices.Equal(st.VIPs, l.steering.VIPs) {
 		return nil
 	}
+	before := l.steering
 	l.steering = st
-	var faults []error
 	for i, ports := range l.ports {
-		faults = append(faults, ports[0].SetSteering(l.fanoutProgram(i)))
+		if err := ports[0].SetSteering(l.fanoutProgram(i)); err != nil {
+			l.steering = before // to be tried again
+			return err
+		}
 	}
-	return errors.Join(faults...)
+	return nil
 }
 
 func (l *links) fanoutProgram(i int) []bpf.RawInstruction {
@@ -151,7 +155,8 @@ func (l *links) follow(p *picture) {
 	defer l.mu.Unlock()
 	for i, ports := range l.ports {
 		port, index := ports[0], p.interfaceOf(uint8(i))
-		if index == 0 || index == port.Index() && !port.Gone() {
+		deaf := l.deaf(i)
+		if index == 0 || index == port.Index() && !port.Gone() && !deaf {
 			continue
 		}
 		fresh, err := l.open(i)
@@ -168,12 +173,52 @@ func (l *links) follow(p *picture) {
 			closeAll(fresh)
 			continue
 		}
-		l.d.cfg.Log.Info("link is back", "link", port.Name(), "index", index)
+		if deaf {
+			l.d.cfg.Log.Warn("the kernel has lost frames and given none: link opened again", "link", port.Name())
+		} else {
+			l.d.cfg.Log.Info("link is back", "link", port.Name(), "index", index)
+		}
 		l.ports[i] = fresh
 		for n, w := range l.d.workers {
 			w.Replace(i, fresh[n])
 		}
 	}
+}
+
+// hearing is what a link's ports had received when they were last asked.
+type hearing struct {
+	stats  dataplane.PortStats
+	silent int // times in a row that frames were lost and none came through
+}
+
+// deaf reports whether all that comes by a link is lost. A frame whose segmentation
+// the kernel cannot express makes a receive ring so, for good.
+func (l *links) deaf(i int) bool {
+	if l.heard == nil {
+		l.heard = make([]hearing, len(l.ports))
+	}
+	var now dataplane.PortStats
+	for _, p := range l.ports[i] {
+		st := p.Stats()
+		now.Received += st.Received
+		now.Dropped += st.Dropped
+	}
+	return l.heard[i].deaf(now)
+}
+
+// deaf notes what has been received by now. It takes three times to be sure, which
+// tells a deaf ring from a shard that has not got around to its frames.
+func (h *hearing) deaf(now dataplane.PortStats) bool {
+	lost, came := now.Dropped > h.stats.Dropped, now.Received-now.Dropped > h.stats.Received-h.stats.Dropped
+	h.stats = now
+	if h.silent++; !lost || came {
+		h.silent = 0
+	}
+	if h.silent < 3 {
+		return false
+	}
+	*h = hearing{}
+	return true
 }
 
 // linkCounters returns what the kernel and the outlets have counted.
