@@ -35,12 +35,14 @@ type Key4 struct {
 // Conn4 is one IPv4 connection or persistence template. It holds no pointer.
 // Addresses and ports are in host byte order. The owner of the table may change
 // everything but the key, which the table has hashed, and the unexported links.
+// What a packet of a known connection touches comes first: 64 bytes.
 type Conn4 struct {
 	CIP, VIP, RIP       uint32
 	CPort, VPort, RPort uint16
 	Proto               uint8
 	State               State
 	Flags               Flags
+	timerSlot           uint16 // 1 + index of the wheel slot, 0: on no list
 
 	Dest     uint32 // ID of the real server it is bound to
 	Mark     uint32 // firewall mark of the packet that made it
@@ -54,11 +56,8 @@ type Conn4 struct {
 	Timeout  time.Duration
 	Deadline time.Duration
 
-	hash uint32 // of the client endpoint
-	next Ref    // in the hash chain, newest first
-
+	next                 Ref // in the bucket's chain or the list of removed entries
 	timerPrev, timerNext Ref
-	timerSlot            uint16 // 1 + index of the wheel slot, 0: on no list
 	live                 bool
 }
 

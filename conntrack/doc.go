@@ -6,7 +6,7 @@
 //	                                    ├─► one hash on ─► Conn4 ─► timer wheel
 //	packet out (RIP:RPort ► CIP:CPort) ─┘   (proto, CIP, CPort)
 //
-// NAT never changes the client endpoint, so one entry with one hash node serves
+// NAT never changes the client endpoint, so one entry with one index slot serves
 // both directions. Entries live in slabs and link to each other by index: a
 // table of millions gives the garbage collector nothing to scan.
 //

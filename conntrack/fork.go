@@ -32,7 +32,7 @@ func (t *Table4) Fork(died func(*Conn4), ends []ClientEnd, also ...Ref) (f *Tabl
 			wanted = append(wanted, c.Control)
 		}
 	}
-	f = &Table4{cfg: t.cfg, index: newIndex(), slabs: [][]Conn4{make([]Conn4, len(wanted)+forkRoom)}}
+	f = &Table4{cfg: t.cfg, index: smallIndex(len(wanted) + forkRoom), slabs: [][]Conn4{make([]Conn4, len(wanted)+forkRoom)}}
 	f.wheel.tick, f.wheel.level = t.wheel.tick, t.wheel.level
 	refs = make(map[Ref]Ref, len(wanted))
 	for _, r := range wanted {
@@ -60,7 +60,7 @@ func (t *Table4) copyTo(f *Table4, r Ref, refs map[Ref]Ref) {
 	*c = *from
 	c.Control = refs[from.Control]
 	c.timerPrev, c.timerNext, c.timerSlot = 0, 0, 0
-	f.enter(to, c)
+	f.index.add(f, f.hash(c.Proto, c.CIP, c.CPort), to)
 	f.wheel.place(f, to, c)
 	f.live++
 	if c.Flags&NoCPort != 0 {
@@ -73,13 +73,11 @@ func (t *Table4) copyTo(f *Table4, r Ref, refs map[Ref]Ref) {
 
 // chain returns the entries filed under a client's end, newest first.
 func (t *Table4) chain(e ClientEnd) (refs []Ref) {
-	h := t.hash(e.Proto, e.CIP, e.CPort)
-	for r := *t.index.bucket(h); r != 0; {
-		c := t.At(r)
-		if c.hash == h {
+	found := t.index.find(t.hash(e.Proto, e.CIP, e.CPort))
+	for r := found.next(t); r != 0; r = found.next(t) {
+		if c := t.At(r); c.CIP == e.CIP && c.CPort == e.CPort && c.Proto == e.Proto {
 			refs = append(refs, r)
 		}
-		r = c.next
 	}
 	return refs
 }

@@ -51,7 +51,7 @@ var (
 func newModel(limit int) *model {
 	m := &model{max: limit, now: 12345 * time.Second}
 	m.table = NewTable4(Config{Seed: 1, Max: limit, Died: func(c *Conn4) { m.died = append(m.died, c.Dest) }})
-	m.table.index = index{segments: [][]Ref{make([]Ref, segmentSize)}}
+	m.table.index = index{segments: [][]bucket{make([]bucket, segmentSize)}}
 	return m
 }
 

@@ -25,11 +25,11 @@ func (t *Table4) SetCPort(r Ref, port uint16) {
 	if c.Flags&NoCPort == 0 {
 		return
 	}
-	t.unhash(r, c)
+	t.index.remove(t, t.hash(c.Proto, c.CIP, 0), r)
 	c.CPort = port
 	c.Flags &^= NoCPort
 	t.portless--
-	t.enter(r, c)
+	t.index.add(t, t.hash(c.Proto, c.CIP, port), r)
 }
 
 // findPortless returns the portless entry that fits k but for the client's port,
@@ -39,14 +39,13 @@ func (t *Table4) findPortless(k *Key4) Ref { return t.findZero(k, NoCPort) }
 // findZero returns the newest entry filed under client port 0 that carries flag
 // and fits k but for the client's port, or 0.
 func (t *Table4) findZero(k *Key4, flag Flags) Ref {
-	h := t.hash(k.Proto, k.CIP, 0)
-	for r := *t.index.bucket(h); r != 0; {
+	found := t.index.find(t.hash(k.Proto, k.CIP, 0))
+	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
-		if c.hash == h && c.Flags&flag != 0 && c.CIP == k.CIP && c.VIP == k.VIP &&
+		if c.Flags&flag != 0 && c.CIP == k.CIP && c.CPort == 0 && c.VIP == k.VIP &&
 			c.VPort == k.VPort && c.Proto == k.Proto {
 			return r
 		}
-		r = c.next
 	}
 	return 0
 }

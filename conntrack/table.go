@@ -39,10 +39,12 @@ type Table4 struct {
 
 	hand Ref  // where the last search for an entry to evict ended
 	due  bool // the last Expire ran out of budget: more may be due
+
+	fetched uint32 // what Fetch has read, or else the compiler would leave the reading out
 }
 
 const (
-	slabBits = 12
+	slabBits = 13 // 640 KiB a slab
 	slabSize = 1 << slabBits
 )
 
@@ -71,14 +73,13 @@ func (t *Table4) At(r Ref) *Conn4 {
 // its key is k, or all of k but the client's port, which it still waits for
 // (ip_vs_conn_in_get).
 func (t *Table4) FindIn(k *Key4) Ref {
-	h := t.hash(k.Proto, k.CIP, k.CPort)
-	for r := *t.index.bucket(h); r != 0; {
+	found := t.index.find(t.hash(k.Proto, k.CIP, k.CPort))
+	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
-		if c.hash == h && c.VIP == k.VIP && c.VPort == k.VPort && c.CIP == k.CIP &&
+		if c.VIP == k.VIP && c.VPort == k.VPort && c.CIP == k.CIP &&
 			c.CPort == k.CPort && c.Proto == k.Proto && c.Flags&(Template|NoCPort) == 0 {
 			return r
 		}
-		r = c.next
 	}
 	if t.portless > 0 {
 		return t.findPortless(k)
@@ -90,10 +91,10 @@ func (t *Table4) FindIn(k *Key4) Ref {
 // cip:cport, newest first, or 0: the real server's endpoint for translated
 // connections, the virtual one for others (ip_vs_conn_out_get).
 func (t *Table4) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cport uint16) Ref {
-	h := t.hash(proto, cip, cport)
-	for r := *t.index.bucket(h); r != 0; {
+	found := t.index.find(t.hash(proto, cip, cport))
+	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
-		if c.hash == h && c.CIP == cip && c.CPort == cport && c.Proto == proto && c.Flags&Template == 0 {
+		if c.CIP == cip && c.CPort == cport && c.Proto == proto && c.Flags&Template == 0 {
 			if c.Masq() {
 				if c.RIP == sip && c.RPort == sport {
 					return r
@@ -102,7 +103,6 @@ func (t *Table4) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cpor
 				return r
 			}
 		}
-		r = c.next
 	}
 	return 0
 }
@@ -126,10 +126,10 @@ func (t *Table4) Insert(k *Key4, now time.Duration) Ref {
 		CIP: k.CIP, VIP: k.VIP, CPort: k.CPort, VPort: k.VPort, Proto: k.Proto,
 		Timeout: InitialTimeout, Deadline: now + InitialTimeout, live: true,
 	}
-	t.enter(r, c)
+	t.index.add(t, t.hash(c.Proto, c.CIP, c.CPort), r)
 	t.live++
-	if t.live > t.index.size()/4*3 {
-		t.index.grow(t.At)
+	if t.index.overloaded(t.live) {
+		t.index.grow(t)
 	}
 	t.wheel.place(t, r, c)
 	return r
@@ -154,7 +154,7 @@ func (t *Table4) Remove(r Ref) {
 	if !c.live {
 		return
 	}
-	t.unhash(r, c)
+	t.index.remove(t, t.hash(c.Proto, c.CIP, c.CPort), r)
 	t.wheel.remove(t, c)
 	if c.Control != 0 {
 		t.At(c.Control).NControl--
@@ -320,21 +320,4 @@ func (t *Table4) take() Ref {
 	}
 	t.used++
 	return t.used
-}
-
-// enter puts an entry in front of its hash chain.
-func (t *Table4) enter(r Ref, c *Conn4) {
-	c.hash = t.hash(c.Proto, c.CIP, c.CPort)
-	head := t.index.bucket(c.hash)
-	c.next, *head = *head, r
-}
-
-func (t *Table4) unhash(r Ref, c *Conn4) {
-	for p := t.index.bucket(c.hash); *p != 0; {
-		if *p == r {
-			*p = c.next
-			return
-		}
-		p = &t.At(*p).next
-	}
 }

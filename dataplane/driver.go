@@ -35,6 +35,7 @@ func (d *Director) NewDriver(i int, emit func(out []Frame, ask []Resolve)) *Driv
 func (d *Driver) Batch(fs []Frame, now time.Duration) {
 	s := d.shard
 	now = s.Begin(now)
+	s.lookAhead(fs)
 	for i := range fs {
 		s.Process(&fs[i], now)
 	}

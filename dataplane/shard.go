@@ -47,6 +47,7 @@ type Shard struct {
 	passing conntrack.Conn4 // of a one-packet service
 	flow    sched.Flow      // here because schedulers, behind an interface, make it escape
 	resolve []Resolve
+	ahead   [MaxBatch]uint32 // hashes of a batch's clients
 
 	asked   asked      // how the packet in the works has come here
 	foreign handedList // packets of this batch that are other shards'
