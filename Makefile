@@ -13,7 +13,7 @@ BENCHTIME ?= 100ms
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo 'Arguments: make demo ARGS=--once; make oracle ARGS="--only o-tcp-* -v"; HISTORIES, FUZZTIME, BENCH, BENCHTIME, GOTEST.'
 
 .PHONY: build
@@ -58,6 +58,14 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 bench: ## every benchmark for BENCHTIME (100ms); BENCH selects by name
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -timeout 30m ./...
 
+.PHONY: bench-check
+bench-check: ## the benchmarks against bench/baseline.txt, by benchstat; names what has become worse (ARGS="--short --bench Process")
+	@bench/check $(ARGS)
+
+.PHONY: bench-baseline
+bench-baseline: ## write bench/baseline.txt anew
+	@bench/check --store $(ARGS)
+
 .PHONY: e2e
 e2e: ## only the packages with tests in network namespaces, verbose
 	@tools/deps.sh test
@@ -98,6 +106,11 @@ oracle-full: build ## both sets and both set-ups in full (natlb owns the VIPs, t
 peers: build ## measure natlb beside kernel nft DNAT, HAProxy and nginx (root; ARGS="--reps 3 nft haproxy1 natlb")
 	@tools/deps.sh peers
 	@tools/peers/run.sh $(or $(ARGS),--reps 3 nft haproxy1 natlb)
+
+.PHONY: compare
+compare: build ## measure natlb beside all peers and the limit, interleaved, into bench/results (root, half an hour; ARGS="--reps 7")
+	@tools/deps.sh peers
+	@bench/compare $(ARGS)
 
 .PHONY: check
 check: ## what CI runs

@@ -1,120 +1,172 @@
 package bench
 
 import (
-	"encoding/binary"
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
 	"natlb/dataplane"
-	"natlb/internal/packettest"
 	"natlb/ipvs"
 )
 
-const (
-	vipLink = 0
-	dipLink = 1
-	batch   = 64
-)
+// plain is the director of most benchmarks.
+var plain = setup{proto: ipvs.TCP, sched: "wlc", services: 1, servers: 16, shards: 1}
 
-// director returns a director with one service of 16 servers. wake may be nil.
-func director(b *testing.B, wake func()) *dataplane.Director {
+// established keeps the last world with open connections, because to open ten
+// million takes longer than to measure them.
+var established struct {
+	setup
+	w     *world
+	flows []flow
+}
+
+// flow is a connection and the low 16 bits of its server's address.
+type flow struct {
+	number uint32
+	rip    uint16
+}
+
+// openWorld returns a director with n connections, in random order.
+func openWorld(b *testing.B, s setup, n int) (*world, []flow) {
 	b.Helper()
-	d := dataplane.NewDirector(dataplane.Config{Seed: 1, Wake: wake, Links: []dataplane.Link{
-		{Name: "vip", Side: dataplane.VIPSide, Caps: dataplane.Caps{Offload: true}},
-		{Name: "dip", Side: dataplane.DIPSide, Caps: dataplane.Caps{Offload: true}},
-	}})
-	d.SetHost(&packettest.Host{
-		Links: []dataplane.LinkState{{MTU: 1500, Up: true, Addr: 0x0a0a0001}, {MTU: 1500, Up: true, Addr: 0x0a140001}},
-		Routes: []packettest.Route{
-			{Prefix: netip.MustParsePrefix("10.10.0.0/16"), Kind: dataplane.HopForward, Link: vipLink},
-			{Prefix: netip.MustParsePrefix("10.20.0.0/24"), Kind: dataplane.HopForward, Link: dipLink},
-		},
-	})
-	service := ipvs.Service{Key: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.1:80")}, Scheduler: "rr"}
-	changes := []ipvs.Change{{Kind: ipvs.AddService, Service: service}}
-	for i := range 16 {
-		changes = append(changes, ipvs.Change{Kind: ipvs.AddDestination, Service: service, Destination: ipvs.Destination{
-			Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 20, 0, byte(11 + i)}), 8080), Weight: 1,
-		}})
+	e := &established
+	if e.w == nil || e.setup != s || len(e.flows) != n {
+		e.w, e.flows = nil, nil
+		e.w, e.setup = newWorld(b, s, nil), s
+		e.flows = shuffled(e.w.open(b, n))
 	}
-	if err := d.Apply(changes); err != nil {
-		b.Fatal(err)
-	}
-	return d
+	return e.w, e.flows
 }
 
-// template is a frame of which each connection has its own copy but for the
-// client's address and port: payload makes it 60 bytes long or a super-packet.
-type template struct {
-	frame    dataplane.Frame
-	fresh    [54]byte // headers as received
-	addr, at int      // offsets of the client's address and port
+// shuffled returns the connections with these servers, in random order.
+func shuffled(rips []uint16) []flow {
+	flows := make([]flow, len(rips))
+	for i, k := range order(len(rips)) {
+		flows[i] = flow{k, rips[k]}
+	}
+	return flows
 }
 
-func newTemplate(link uint8, flags string, payload int) *template {
-	p := packettest.Packet{
-		Proto: 6, Flags: flags, DF: true, Payload: make([]byte, payload),
-		Src: netip.MustParseAddrPort("10.10.2.1:1"), Dst: netip.MustParseAddrPort("10.10.1.1:80"),
-	}
-	t := &template{addr: 26, at: 34}
-	if link == dipLink {
-		p.Src, p.Dst = netip.MustParseAddrPort("10.20.0.11:8080"), p.Src
-		t.addr, t.at = 30, 36
-	}
-	mss := 0
-	if payload > 1448 {
-		mss = 1448
-	}
-	t.frame = packettest.Partial(p.Frame(), mss)
-	t.frame.Link = link
-	copy(t.fresh[:], t.frame.Data)
-	return t
-}
-
-// set makes the frame that of connection i, from or to the server rip. Partial
-// checksums are not verified on the way, so only the IP header's is made right.
-func (t *template) set(i int, rip uint32) *dataplane.Frame {
-	b := t.frame.Data
-	copy(b, t.fresh[:])
-	key := connKey(i)
-	binary.BigEndian.PutUint32(b[t.addr:], key.CIP)
-	binary.BigEndian.PutUint16(b[t.at:], key.CPort)
-	if t.frame.Link == dipLink {
-		binary.BigEndian.PutUint32(b[26:], rip)
-	}
-	b[24], b[25] = 0, 0
-	sum := uint32(0)
-	for at := 14; at < 34; at += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[at:]))
-	}
-	sum = sum&0xffff + sum>>16
-	binary.BigEndian.PutUint16(b[24:], ^uint16(sum&0xffff+sum>>16))
-	return &t.frame
-}
-
-// BenchmarkProcess takes packets of connections in random order through a
-// shard, in batches of 64 as the live loop does, sending not included. Making the
-// frame anew from its headers is. Paths: established and reply are packets of
-// connections, new is a SYN that makes one (in a steady table: a million of
-// half-open ones come and end in a minute), miss is none of the director's.
-func BenchmarkProcess(b *testing.B) {
-	sizes := []int{10_000, 1_000_000}
+// sizes are the numbers of connections to measure with.
+func sizes() []int {
 	if testing.Short() {
-		sizes = sizes[:1]
+		return []int{10_000}
 	}
-	for _, path := range []string{"established", "reply", "new", "miss"} {
-		for _, size := range []string{"64", "super"} {
-			if size == "super" && path != "established" && path != "reply" {
-				continue
-			}
-			for _, n := range sizes {
-				b.Run(fmt.Sprintf("path=%s/size=%s/conns=%s", path, size, short(n)), func(b *testing.B) {
-					benchmarkProcess(b, director(b, nil).Shard(0), path, size, n)
-				})
-			}
+	return []int{10_000, 1_000_000, 10_000_000}
+}
+
+// BenchmarkProcess takes packets of established connections, in random order and
+// in batches of 64 as the live loop does it, through a shard: everything but
+// receiving and sending. Making the frames anew from their headers is included;
+// BenchmarkMakeFrame tells what that costs.
+func BenchmarkProcess(b *testing.B) {
+	udp := plain
+	udp.proto = ipvs.UDP
+	for _, n := range sizes() {
+		for _, path := range []struct {
+			name    string
+			setup   setup
+			link    uint8
+			payload int
+		}{
+			{"proto=tcp/dir=in/size=64", plain, vipLink, 6},
+			{"proto=tcp/dir=out/size=64", plain, dipLink, 6},
+			{"proto=tcp/dir=in/size=super", plain, vipLink, 60_000},
+			{"proto=tcp/dir=out/size=super", plain, dipLink, 60_000},
+			{"proto=udp/dir=in/size=64", udp, vipLink, 18},
+			{"proto=udp/dir=out/size=64", udp, dipLink, 18},
+		} {
+			b.Run(fmt.Sprintf("%s/conns=%s", path.name, short(n)), func(b *testing.B) {
+				w, flows := openWorld(b, path.setup, n)
+				w.measure(b, w.packets(path.link, "A", path.payload), flows)
+			})
 		}
+	}
+}
+
+// measure sends packets of connections, over and over.
+func (w *world) measure(b *testing.B, p *packets, flows []flow) {
+	before := w.forwarded()
+	b.ReportAllocs()
+	report := cpu(b)
+	i, sent := 0, uint64(0)
+	for b.Loop() {
+		f := flows[i%len(flows)]
+		p.set(i%batch, w.key(int(f.number)), f.rip)
+		if i++; i%batch == 0 {
+			w.driver.Batch(p.frames[:], w.now)
+			sent += batch
+		}
+	}
+	report()
+	if got := w.forwarded() - before; got != sent {
+		b.Fatalf("%d of %d packets were forwarded", got, sent)
+	}
+}
+
+// BenchmarkMakeFrame is what the other benchmarks do before each packet.
+func BenchmarkMakeFrame(b *testing.B) {
+	keys := order(10_000)
+	p := plain.packets(vipLink, "A", 6)
+	report := cpu(b)
+	i := 0
+	for b.Loop() {
+		p.set(i%batch, plain.key(int(keys[i%len(keys)])), 0)
+		i++
+	}
+	report()
+}
+
+// BenchmarkNew makes connections: each packet is the first of one. They are
+// half-open and end after a minute, in which a million others come; what it takes
+// to end one is included.
+func BenchmarkNew(b *testing.B) {
+	udp := plain
+	udp.proto = ipvs.UDP
+	for _, c := range []struct {
+		name  string
+		setup setup
+		n     int
+	}{
+		{"proto=tcp/conns=10k", plain, 10_000},
+		{"proto=tcp/conns=1M", plain, 1_000_000},
+		{"proto=udp/conns=10k", udp, 10_000},
+	} {
+		b.Run(c.name, func(b *testing.B) { benchmarkNew(b, newWorld(b, c.setup, nil), c.n) })
+	}
+}
+
+// benchmarkNew keeps about n connections alive.
+func benchmarkNew(b *testing.B, w *world, n int) {
+	life := time.Minute
+	if w.proto == ipvs.UDP {
+		life = 5 * time.Minute
+	}
+	gap := life / time.Duration(n)
+	p := w.packets(vipLink, "S", 6)
+	i := 0
+	step := func() {
+		p.set(i%batch, w.key(i), 0)
+		if i++; i%batch == 0 {
+			w.now += gap * batch
+			w.driver.Batch(p.frames[:], w.now)
+		}
+	}
+	for range 2 * n {
+		step()
+	}
+	before, from := w.forwarded(), i
+	b.ReportAllocs()
+	report := cpu(b)
+	for b.Loop() {
+		step()
+	}
+	report()
+	if got, want := w.forwarded()-before, uint64(i/batch-from/batch)*batch; got != want {
+		b.Fatalf("%d of %d connections were made", got, want)
+	}
+	if _, conns, _ := w.director.Load(); i > 4*n && (conns > n+n/4+2*batch || conns < n/2) {
+		b.Errorf("%d connections are alive, want about %d", conns, n)
 	}
 }
 
@@ -122,39 +174,25 @@ func BenchmarkProcess(b *testing.B) {
 // goroutine takes them, as the daemon does. A SYN makes two of them, and each end
 // of a connection one.
 func BenchmarkFollowed(b *testing.B) {
+	const n = 10_000
 	for _, path := range []string{"established", "new"} {
 		for _, followed := range []bool{false, true} {
 			b.Run(fmt.Sprintf("path=%s/followed=%v", path, followed), func(b *testing.B) {
 				news := make(chan struct{}, 1)
-				d := director(b, func() {
+				w := newWorld(b, plain, func() {
 					select {
 					case news <- struct{}{}:
 					default:
 					}
 				})
-				d.Follow(followed)
-				stop, stopped := make(chan struct{}), make(chan struct{})
-				taken, lost := 0, uint64(0)
-				go func() {
-					defer close(stopped)
-					var events []ipvs.Event
-					for {
-						select {
-						case <-stop:
-							return
-						case <-news:
-						}
-						events = d.TakeEvents(events[:0])
-						taken += len(events)
-						if n := len(events); n > 0 {
-							lost += events[n-1].Lost
-						}
-					}
-				}()
-				benchmarkProcess(b, d.Shard(0), path, "64", 10_000)
-				close(stop)
-				<-stopped
-				if followed {
+				w.director.Follow(followed)
+				stop := follow(w.director, news)
+				if path == "new" {
+					benchmarkNew(b, w, n)
+				} else {
+					w.measure(b, w.packets(vipLink, "A", 6), shuffled(w.open(b, n)))
+				}
+				if taken, lost := stop(); followed {
 					b.ReportMetric(float64(taken)/float64(b.N), "events/op")
 					b.ReportMetric(float64(lost)/float64(b.N), "lost/op")
 				}
@@ -163,63 +201,100 @@ func BenchmarkFollowed(b *testing.B) {
 	}
 }
 
-func benchmarkProcess(b *testing.B, s *dataplane.Shard, path, size string, n int) {
-	keys := order(n)
-	payload := 6 // 60 bytes, and the 4 of the FCS
-	if size == "super" {
-		payload = 60_000
+// follow takes the events of d when there is news, until stop, which tells how
+// many came and how many were lost.
+func follow(d *dataplane.Director, news <-chan struct{}) (stop func() (taken int, lost uint64)) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	taken, lost := 0, uint64(0)
+	go func() {
+		defer close(ended)
+		var events []ipvs.Event
+		for {
+			select {
+			case <-end:
+				return
+			case <-news:
+			}
+			events = d.TakeEvents(events[:0])
+			taken += len(events)
+			if n := len(events); n > 0 {
+				lost += events[n-1].Lost
+			}
+		}
+	}()
+	return func() (int, uint64) {
+		close(end)
+		<-ended
+		return taken, lost
 	}
-	open(b, s, n)
-	link, flags, want := uint8(vipLink), "A", dataplane.Forward
-	now, gap := 10*time.Second, time.Duration(0)
-	switch path {
-	case "reply":
-		link = dipLink
-	case "new":
-		flags, gap = "S", time.Minute/1_000_000
-	case "miss":
-		want = dataplane.PassOther
-	}
-	t := newTemplate(link, flags, payload)
-	if path == "miss" {
-		copy(t.fresh[30:34], []byte{10, 10, 9, 9})
-	}
-	s.Begin(now)
-	i := 0
+}
+
+// BenchmarkMiss takes packets that are none of the director's business.
+func BenchmarkMiss(b *testing.B) {
+	w, flows := openWorld(b, plain, 10_000)
+	p := w.packets(vipLink, "A", 6)
+	before := w.count(dataplane.PassOther)
 	b.ReportAllocs()
+	report := cpu(b)
+	i, sent := 0, uint64(0)
 	for b.Loop() {
-		if i%batch == 0 {
-			s.End()
-			now += gap * batch
-			s.Begin(now)
+		key := w.key(int(flows[i%len(flows)].number))
+		key.VIP = 0x0a0affff
+		p.set(i%batch, key, 0)
+		if i++; i%batch == 0 {
+			w.driver.Batch(p.frames[:], w.now)
+			sent += batch
 		}
-		k := int(keys[i%n])
-		rip := serverOf(k)
-		if path == "new" {
-			k += n + i // never seen before
-		}
-		if got := s.Process(t.set(k, rip), now); got != want {
-			b.Fatalf("Process = %v, want %v", got, want)
-		}
-		i++
 	}
-	s.End()
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "pkts/s")
-}
-
-// open establishes n connections.
-func open(b *testing.B, s *dataplane.Shard, n int) {
-	b.Helper()
-	syn, ack := newTemplate(vipLink, "S", 0), newTemplate(vipLink, "A", 0)
-	for i := range n {
-		s.Begin(time.Second)
-		if got := s.Process(syn.set(i, 0), time.Second); got != dataplane.Forward {
-			b.Fatalf("SYN of connection %d: %v", i, got)
-		}
-		s.Process(ack.set(i, 0), time.Second)
-		s.End()
+	report()
+	if got := w.count(dataplane.PassOther) - before; got != sent {
+		b.Fatalf("%d of %d packets were passed", got, sent)
 	}
 }
 
-// serverOf returns the server of connection i: rr begins with the newest.
-func serverOf(i int) uint32 { return 0x0a140000 + uint32(11+15-i%16) }
+// BenchmarkServices is how packets and new connections cost more with more
+// services, of two servers each, and more servers.
+func BenchmarkServices(b *testing.B) {
+	for _, c := range []struct{ services, servers int }{{1, 2}, {100, 2}, {10_000, 2}, {1, 16}, {1, 1024}} {
+		s := plain
+		s.services, s.servers = c.services, c.servers
+		name := fmt.Sprintf("services=%s/servers=%d", short(c.services), c.servers)
+		b.Run("path=established/"+name, func(b *testing.B) {
+			w, flows := openWorld(b, s, 10_000)
+			w.measure(b, w.packets(vipLink, "A", 6), flows)
+		})
+		b.Run("path=new/"+name, func(b *testing.B) { benchmarkNew(b, newWorld(b, s, nil), 10_000) })
+	}
+}
+
+// BenchmarkShards is what several shards cost one thread: packets that came to
+// the right one, and packets that it has to hand over.
+func BenchmarkShards(b *testing.B) {
+	for _, shards := range []int{1, 2, 4} {
+		for _, steered := range []string{"right", "wrong"} {
+			if shards == 1 && steered == "wrong" {
+				continue
+			}
+			b.Run(fmt.Sprintf("shards=%d/steered=%s", shards, steered), func(b *testing.B) {
+				s := plain
+				s.shards = shards
+				w, flows := openWorld(b, s, 10_000)
+				w.measure(b, w.packets(vipLink, "A", 6), w.steered(flows, steered == "right"))
+			})
+		}
+	}
+}
+
+// steered returns those of the connections that are shard 0's, or all others.
+func (w *world) steered(flows []flow, own bool) (out []flow) {
+	p := w.packets(vipLink, "A", 6)
+	for _, f := range flows {
+		before := w.director.HandedOver()
+		p.set(0, w.key(int(f.number)), 0)
+		w.driver.Batch(p.frames[:1], w.now)
+		if w.director.HandedOver() == before == own {
+			out = append(out, f)
+		}
+	}
+	return out
+}

@@ -77,6 +77,7 @@ func short(n int) string {
 func BenchmarkTableHit(b *testing.B) {
 	forTables(b, func(b *testing.B, n int) {
 		t, keys := filledTable(n), order(n)
+		report := cpu(b)
 		i := 0
 		for b.Loop() {
 			key := connKey(int(keys[i%n]))
@@ -90,6 +91,7 @@ func BenchmarkTableHit(b *testing.B) {
 			t.Arm(r, t.At(r), time.Second)
 			i++
 		}
+		report()
 	})
 }
 
@@ -97,6 +99,7 @@ func BenchmarkTableHit(b *testing.B) {
 func BenchmarkTableMiss(b *testing.B) {
 	forTables(b, func(b *testing.B, n int) {
 		t, keys := filledTable(n), order(n)
+		report := cpu(b)
 		i := 0
 		for b.Loop() {
 			key := connKey(int(keys[i%n]))
@@ -106,6 +109,7 @@ func BenchmarkTableMiss(b *testing.B) {
 			}
 			i++
 		}
+		report()
 	})
 }
 
@@ -118,6 +122,7 @@ func BenchmarkTableInsert(b *testing.B) {
 		t := filledTable(n)
 		perConn := float64(heap()-before) / float64(n)
 		keys := order(n)
+		report := cpu(b)
 		i := 0
 		for b.Loop() {
 			key := connKey(int(keys[i%n]))
@@ -125,6 +130,7 @@ func BenchmarkTableInsert(b *testing.B) {
 			insert(t, int(keys[i%n]), 0)
 			i++
 		}
+		report()
 		b.ReportMetric(perConn, "bytes/conn")
 	})
 }
@@ -154,12 +160,14 @@ func BenchmarkTableExpire(b *testing.B) {
 		for i := range n {
 			arrive(i)
 		}
+		report := cpu(b)
 		i, ended := 0, 0
 		for b.Loop() {
 			arrive(i)
 			ended += t.Expire(now, 64)
 			i++
 		}
+		report()
 		if late := n / 1000 * 2; i > n && (t.Len() > n+n/100+late+64 || ended == 0) {
 			b.Errorf("%d connections live after %d arrivals, want about %d", t.Len(), i, n)
 		}
