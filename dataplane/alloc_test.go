@@ -46,6 +46,8 @@ func testAllocations(t *testing.T, follow bool) {
 		{name: "routed", link: 1, frame: frame(1, tcp(server, 9999, client, 4000, "A", 10).Frame()), want: dataplane.Route},
 		{name: "echo", frame: frame(0, packettest.Packet{Proto: 1, Type: 8, Src: netip.AddrPortFrom(client, 0), Dst: netip.AddrPortFrom(vip, 0)}.Frame()), want: dataplane.AnswerEcho},
 		{name: "reset", frame: frame(0, tcp(client, 4000, vip, 81, "A", 10).Frame()), want: dataplane.AnswerReset},
+		{name: "port without a service", frame: frame(0, packettest.Packet{Proto: 17, Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(vip, 99)}.Frame()), want: dataplane.AnswerPortUnreachable},
+		{name: "dropped", frame: frame(0, tcp(vip, 4000, vip, 80, "S", 0).Frame()), want: dataplane.DropMartian},
 		{name: "ARP", frame: frame(0, packettest.ARPRequest(packettest.NeighbourMAC(client), client, vip)), want: dataplane.AnswerARP},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

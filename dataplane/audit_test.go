@@ -209,17 +209,17 @@ func (a *audit) held(i int, s *Shard) {
 			a.fail("shard %d: fragments have waited for %v too long", i, s.now-g.until)
 		}
 	}
-	if fragments != len(s.frags.groups) || bytes != s.frags.bytes || frames != s.verdicts[HeldFragment] {
+	if fragments != len(s.frags.groups) || bytes != s.frags.bytes || frames != s.ledger.verdicts[HeldFragment] {
 		a.fail("shard %d: %d packets in the list, %d in the map; %d bytes, counted %d; %d frames, counted %d",
-			i, fragments, len(s.frags.groups), bytes, s.frags.bytes, frames, s.verdicts[HeldFragment])
+			i, fragments, len(s.frags.groups), bytes, s.frags.bytes, frames, s.ledger.verdicts[HeldFragment])
 	}
 	frames = 0
 	for j := range s.waiting.frames {
 		waiting += len(s.waiting.frames[j].data)
 		frames += s.waiting.frames[j].frames
 	}
-	if waiting != s.waiting.bytes || frames != s.verdicts[HeldNeighbour] {
-		a.fail("shard %d: %d bytes wait, counted %d; of %d frames, counted %d", i, waiting, s.waiting.bytes, frames, s.verdicts[HeldNeighbour])
+	if waiting != s.waiting.bytes || frames != s.ledger.verdicts[HeldNeighbour] {
+		a.fail("shard %d: %d bytes wait, counted %d; of %d frames, counted %d", i, waiting, s.waiting.bytes, frames, s.ledger.verdicts[HeldNeighbour])
 	}
 }
 

@@ -1,13 +1,14 @@
 package dataplane_test
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"natlb/dataplane"
 	"natlb/ipvs"
@@ -22,13 +23,13 @@ func TestVerdictsAreDocumented(t *testing.T) {
 	}
 	var want, got []string
 	for v := range dataplane.Verdict(dataplane.NumVerdicts) {
-		want = append(want, v.String()+": "+v.Meaning())
+		want = append(want, v.String()+": "+v.Meaning()+" | "+cmp.Or(v.Advice(), "nothing"))
 	}
-	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([^|]+) \\| [^|]+ \\|$")
+	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([^|]+ \\| [^|]+) \\|$")
 	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
 		got = append(got, m[1]+": "+strings.ReplaceAll(m[2], "`", ""))
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("rows of docs/verdicts.md (-dataplane +document):\n%s", diff)
 	}
 }

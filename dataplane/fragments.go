@@ -58,6 +58,7 @@ type fragGroup struct {
 	total      int     // payload length, -1 until the last piece has come
 	have       int
 	frames     uint64 // held frames: repetitions included, the last piece not
+	link       uint8  // that the first one came in by
 	header     []byte // Ethernet and IPv4 header of the first piece
 	store      []byte // bytes of the pieces, in order of arrival
 }
@@ -77,6 +78,7 @@ func (s *Shard) fragment(f *Frame, p *rewrite.Packet, now time.Duration) Verdict
 			s.endGroup(q.oldest, DropFragmentMemory)
 		}
 		g = q.open(fragKey{p.Src, p.Dst, p.ID, p.Proto}, now)
+		g.link = f.Link
 	}
 	before := len(g.store)
 	ok := g.add(f.Data, p)
@@ -180,8 +182,11 @@ func (s *Shard) whole(last *Frame, g *fragGroup, now time.Duration) Verdict {
 
 // endGroup forgets a packet and gives its held frames the verdict v.
 func (s *Shard) endGroup(g *fragGroup, v Verdict) {
-	s.verdicts[HeldFragment] -= g.frames
-	s.count(v, g.frames)
+	s.ledger.verdicts[HeldFragment] -= g.frames
+	s.ledger.count(v, g.frames)
+	if v.seldom() {
+		s.ledger.last[v] = g.seen(s.now)
+	}
 	q := &s.frags
 	q.bytes -= len(g.store)
 	delete(q.groups, g.key)

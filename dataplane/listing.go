@@ -142,16 +142,10 @@ type Count struct {
 // Their sum is the number of frames received; held frames are those that wait
 // now.
 func (d *Director) Counters() []Count {
+	l := d.Ledger()
 	out := make([]Count, NumVerdicts)
 	for i := range out {
-		out[i].Verdict = Verdict(i)
-	}
-	for _, s := range d.shards {
-		s.mu.Lock()
-		for i, n := range s.verdicts {
-			out[i].Frames += n
-		}
-		s.mu.Unlock()
+		out[i] = Count{Verdict(i), l.Entries[i].Frames}
 	}
 	return out
 }

@@ -49,10 +49,63 @@ var verdictMeanings = [NumVerdicts]string{
 	DropAddressOwnedTwice: "another machine says by ARP that a VIP is its own",
 }
 
+// verdictAdvice is what docs/verdicts.md says to do about the verdicts, where
+// there is something to do or to know.
+var verdictAdvice = [NumVerdicts]string{
+	Forward:               "nothing: this is the work",
+	Route:                 "nothing; --no-route switches it off. If replies of a service are counted here, the server answers from another address or port than the rules say",
+	AnswerReset:           "much of it right after a restart: old connections being told. Otherwise a client uses a port that no service has",
+	AnswerPortUnreachable: "add the service, or find who sends",
+	AnswerProtocol:        "nothing, or find who sends",
+	AnswerNoDestination:   "natlb -L -n --thresholds; add servers, raise weights or -x, or -b sh-fallback. The client sees \"connection refused\"",
+	AnswerTimeExceeded:    "a routing loop, or traceroute",
+	AnswerTooBig:          "path MTU discovery at work; if it does not stop, something drops ICMP on the sender's side",
+	AnswerUnreachable:     "is the server up, on this network, at this address?",
+	AnswerUnsolicited:     "nothing; it is what the setting asks for",
+	PassOther:             "nothing. With --no-route the servers' own traffic is here",
+	PassVLAN:              "if it should be balanced, give natlb the VLAN device (--vip-if eth0.5)",
+	HeldNeighbour:         "nothing, unless the number stays: then see drop-neighbour-failed",
+	DropTruncated:         "a broken sender; if many, an interface that hands over cut frames",
+	DropHeader:            "a broken or hostile sender",
+	DropHeaderChecksum:    "a broken sender or a bad cable",
+	DropTransport:         "a broken or hostile sender",
+	DropOffload:           "report it, with interface, driver and ethtool -k",
+	DropMartian:           "look for spoofing, or for a machine that was given the VIP too",
+	DropElsewhere:         "give it (--vip-if, --dip-if), or mend the route (ip route get)",
+	DropServerGone:        "to end them at once: natlb sysctl expire_nodest_conn=1. Better: -e ... -w 0 first, -d when they are gone",
+	DropLimited:           "nothing; a flood, if many",
+	DropNoDestination:     "natlb -L -n --thresholds; add servers, raise weights or -x",
+	DropTableFull:         "--max-conns; under a flood drop_entry, drop_packet, secure_tcp",
+	DropDefence:           "the defence at work; natlb sysctl drop_packet=0 ends it",
+	DropMethod:            "write -m: natlb -d ..., natlb -a ... -m",
+	DropLocalServer:       "move the server to another machine",
+	DropNoRoute:           "is the server up, on this network, at this address? ip route get says which way there is",
+	DropTTL:               "a routing loop, or traceroute",
+	DropTooBig:            "the outlet's MTU is too small for anything useful",
+	DropICMPChecksum:      "a broken sender",
+	DropChecksum:          "a broken sender or a bad cable",
+	DropNeighbourFailed:   "is the server or the router up?",
+	DropNeighbourFull:     "a server or router is down under load: is it up, does it answer ARP?",
+	DropFragmentOverlap:   "hostile: nobody sends these by accident",
+	DropFragmentTimeout:   "losses on the way, or hostile",
+	DropFragmentMemory:    "a flood of fragments; or large UDP at a high rate over a path with a smaller MTU: raise the MTU",
+	DropNoBuffer:          "now and then: nothing, TCP sends again. Always: report it",
+	DropAddressOwnedTwice: "find it, by the MAC address in the log, and take the address away from it",
+}
+
 // Meaning returns the verdict in one sentence, for people.
 func (v Verdict) Meaning() string {
 	if int(v) < NumVerdicts {
 		return verdictMeanings[v]
 	}
 	return "unknown"
+}
+
+// Advice returns what an operator does about the verdict, empty if that is
+// nothing.
+func (v Verdict) Advice() string {
+	if int(v) < NumVerdicts {
+		return verdictAdvice[v]
+	}
+	return ""
 }

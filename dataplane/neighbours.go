@@ -101,8 +101,11 @@ func (s *Shard) retryWaiting(now time.Duration) {
 		} else {
 			v = DropNoBuffer
 		}
-		s.verdicts[HeldNeighbour] -= h.frames
-		s.verdicts[v] += h.frames
+		s.ledger.verdicts[HeldNeighbour] -= h.frames
+		s.ledger.count(v, h.frames)
+		if v.seldom() {
+			s.ledger.last[v] = seen(h.data, h.in, now)
+		}
 		w.bytes -= len(h.data)
 		if cap(h.data) <= spareBuffer {
 			w.spare = append(w.spare, h.data)

@@ -31,7 +31,7 @@ type Shard struct {
 	view     *view
 	table    *conntrack.Table4
 	counts   counts
-	verdicts [NumVerdicts]uint64
+	ledger   ledger
 	routes   routeCache
 	frags    fragments
 	waiting  neighbours
@@ -141,17 +141,13 @@ func (s *Shard) NextTimer(now time.Duration) time.Duration {
 // frame is rewritten in place, and what is to be sent is appended to the
 // output. It is called between Begin and End with Begin's now.
 func (s *Shard) Process(f *Frame, now time.Duration) Verdict {
+	s.ledger.received++
 	v := s.process(f, now)
-	s.count(v, 1)
-	return v
-}
-
-// count counts the verdict about n frames. What is handed over is counted where
-// it is decided about.
-func (s *Shard) count(v Verdict, n uint64) {
-	if v != HandedOver {
-		s.verdicts[v] += n
+	s.ledger.count(v, 1)
+	if v.seldom() {
+		s.ledger.last[v] = seen(f.Data, f.Link, now)
 	}
+	return v
 }
 
 func (s *Shard) process(f *Frame, now time.Duration) Verdict {

@@ -180,7 +180,11 @@ func (s *Shard) take(h *handed, now time.Duration) {
 	}
 	s.frags.cuts = s.frags.cuts[:0]
 	s.asked = askedNot
-	s.count(v, 1+h.held)
+	s.ledger.taken += 1 + h.held
+	s.ledger.count(v, 1+h.held)
+	if v.seldom() {
+		s.ledger.last[v] = seen(h.frame.Data, h.frame.Link, now)
+	}
 }
 
 // HandedOver returns how many packets have come to another shard than the one

@@ -25,6 +25,8 @@ type mirror struct {
 	any     func(n int) int // draws a shard
 	out     [][]byte        // of the last batch, with the link in front
 	apart   bool            // a bound that each shard has was reached: they may differ from now on
+	onWay   uint64          // the most packets that were on their way between shards
+	fault   error           // of the ledger
 }
 
 func newMirror(w *world, shards int, any func(n int) int, change func(*dataplane.Config)) *mirror {
@@ -41,7 +43,27 @@ func newMirror(w *world, shards int, any func(n int) int, change func(*dataplane
 	return m
 }
 
-func (m *mirror) emit(out []dataplane.Frame, _ []dataplane.Resolve) { m.out = appendOutput(m.out, out) }
+func (m *mirror) emit(out []dataplane.Frame, _ []dataplane.Resolve) {
+	m.out = appendOutput(m.out, out)
+	// Between two shards' turns packets are on their way from one to the other.
+	l := m.dir.Ledger()
+	m.onWay = max(m.onWay, l.HandingOver)
+	if m.fault == nil {
+		m.fault = balance(l)
+	}
+}
+
+// balance returns an error when a ledger does not sum up.
+func balance(l dataplane.Ledger) error {
+	sum := l.HandingOver
+	for _, e := range l.Entries {
+		sum += e.Frames
+	}
+	if sum != l.Received {
+		return fmt.Errorf("%d frames were received, the ledger has %d, %d of them on their way", l.Received, sum, l.HandingOver)
+	}
+	return nil
+}
 
 func appendOutput(to [][]byte, out []dataplane.Frame) [][]byte {
 	for _, f := range out {
@@ -69,6 +91,12 @@ func (m *mirror) batch(now time.Duration, fs []dataplane.Frame) {
 
 // compare says in what the mirror differs from w, or nil.
 func (m *mirror) compare(w *world) error {
+	if m.fault != nil {
+		return m.fault
+	}
+	if l := m.dir.Ledger(); l.HandingOver != 0 {
+		return fmt.Errorf("%d frames are on their way for ever", l.HandingOver)
+	}
 	// Each shard holds so many pieces for a neighbour; packets in small ones
 	// reach that.
 	for _, d := range []*dataplane.Director{w.dir, m.dir} {
@@ -139,6 +167,23 @@ func TestShardsAgree(t *testing.T) {
 			}),
 		})
 	})
+}
+
+// TestLedgerHandingOver: a frame that is on its way from one shard to another is
+// in the ledger, and no longer when it has its verdict.
+func TestLedgerHandingOver(t *testing.T) {
+	w := newWorld(nil)
+	m := newMirror(w, 2, func(int) int { return 0 }, func(*dataplane.Config) {})
+	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m")
+	for port := range uint16(16) {
+		w.batch(frame(0, packettest.Packet{Proto: 6, Flags: "S", Src: netip.AddrPortFrom(netip.MustParseAddr("10.10.3.5"), 4000+port), Dst: netip.MustParseAddrPort("10.10.1.1:80")}.Frame()))
+		if err := m.compare(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.onWay != 1 {
+		t.Errorf("%d frames at most were seen on their way, want 1", m.onWay)
+	}
 }
 
 // TestFanoutProgram runs the program that the kernel gets: for whole packets it

@@ -181,6 +181,9 @@ func (w *world) ledger() error {
 	if sum != w.frames {
 		errs = append(errs, fmt.Errorf("the verdicts count %d frames, %d were processed", sum, w.frames))
 	}
+	if l := w.dir.Ledger(); l.Received != w.frames || balance(l) != nil {
+		errs = append(errs, fmt.Errorf("the ledger has %d frames received, %d were processed: %w", l.Received, w.frames, balance(l)))
+	}
 	conns := w.conns()
 	for _, s := range w.dir.Services() {
 		for _, d := range s.Destinations {

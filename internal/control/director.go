@@ -41,6 +41,10 @@ type Director interface {
 	// Counters returns the verdict counters, always in the same order.
 	Counters() []Counter
 
+	// Ledger returns what became of every frame received, as one consistent
+	// look. The result is the caller's.
+	Ledger() Ledger
+
 	// Sysctls returns the director's settings, always in the same order.
 	Sysctls() []Sysctl
 

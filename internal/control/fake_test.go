@@ -97,6 +97,11 @@ func (f *fakeDirector) TableSize() int { return 4096 }
 func (f *fakeDirector) Counters() []Counter {
 	return []Counter{{"forwarded", 1 << 60}, {"dropped", 0}}
 }
+func (f *fakeDirector) Ledger() Ledger {
+	return Ledger{Clock: 1, Received: 7, HandingOver: 1, Verdicts: []LedgerEntry{
+		{Name: "forward", Class: "forwarded", Count: 4}, {Name: "drop-ttl", Class: "dropped", Count: 2, Last: &Sighting{Clock: 1, Link: "eth0", Length: 60}},
+	}}
+}
 func (f *fakeDirector) Marks(words []string) (string, error) {
 	if len(words) == 0 {
 		return "", fmt.Errorf("%w: nothing asked", ipvs.ErrInvalid)

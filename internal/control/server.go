@@ -102,6 +102,7 @@ func (s *Server) routes() http.Handler {
 	get("/v1/snapshot", s.snapshot)
 	get("/v1/timeouts", func() any { return timeoutsReply{s.header(), s.director.Timeouts()} })
 	get("/v1/counters", func() any { return countersReply{s.header(), s.director.Counters()} })
+	get("/v1/ledger", func() any { return ledgerReply{s.header(), s.director.Ledger()} })
 	get("/v1/sysctls", func() any { return sysctlsReply{s.header(), s.director.Sysctls()} })
 	get("/v1/status", s.status)
 	get("/v1/setup", func() any { return setupReply{s.header(), s.director.Setup()} })

@@ -143,6 +143,9 @@ func TestReads(t *testing.T) {
 	if got, err := client.Counters(ctx); err != nil || !cmp.Equal(got, d.Counters()) {
 		t.Errorf("Counters = %v, %v, want %v", got, err, d.Counters())
 	}
+	if got, err := client.Ledger(ctx); err != nil || !cmp.Equal(*got, d.Ledger(), cmpopts.EquateComparable(netip.AddrPort{})) || got.Balance() != nil {
+		t.Errorf("Ledger = %+v, %v, want %+v", got, err, d.Ledger())
+	}
 	if got, err := client.Marks(ctx, []string{"-S", "a b&c"}); err != nil || got != "-S|a b&c" {
 		t.Errorf("Marks(-S, a b&c) = %q, %v, want the words back", got, err)
 	}

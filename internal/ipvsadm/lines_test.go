@@ -246,6 +246,7 @@ func TestLinesOverTheSocket(t *testing.T) {
 type realDirector struct{ *dataplane.Director }
 
 func (realDirector) Counters() []control.Counter { return nil }
+func (realDirector) Ledger() control.Ledger      { return control.Ledger{} }
 func (realDirector) Sysctls() []control.Sysctl   { return nil }
 func (realDirector) Setup() control.Setup        { return control.Setup{} }
 

@@ -36,6 +36,7 @@ func (d director) Connections(yield func(ipvs.ConnStatus) bool) {
 func (d director) Timeouts() ipvs.Timeouts     { return d.timeouts }
 func (d director) TableSize() int              { return 4096 }
 func (d director) Counters() []control.Counter { return nil }
+func (d director) Ledger() control.Ledger      { return control.Ledger{} }
 func (d director) Sysctls() []control.Sysctl   { return nil }
 
 func (d director) Setup() control.Setup { return control.Setup{} }

@@ -14,14 +14,34 @@ import (
 
 // Config says what to watch and how to show it.
 type Config struct {
-	Read     func(context.Context) (*Reading, error)
+	Next     Next
 	Interval time.Duration
-	Sort     string // one of SortKeys
+	Sort     string // one of SortKeys, where there is something to sort
 	Once     bool   // one table, of one interval
 	JSON     bool   // an object per table, on a line of its own
 
 	In  io.Reader // keys, where it and Out are terminals
 	Out io.Writer
+}
+
+// Next makes the table of what has passed since it was last called.
+type Next func(context.Context) (Shown, error)
+
+// Shown is a table to show.
+type Shown interface {
+	// Rated reports whether the table has rates: the first one has none.
+	Rated() bool
+
+	// Sort puts the table in order of one of the sort keys, and reports whether
+	// it has any.
+	Sort(key string) bool
+
+	// Lines returns the table as text of so many columns. The third line is
+	// empty, for whoever shows it.
+	Lines(columns int) []string
+
+	// JSON returns what says in JSON what the table says.
+	JSON() any
 }
 
 // Run shows tables until ctx ends or the user says q, which are good ends.
@@ -39,9 +59,9 @@ func Run(ctx context.Context, cfg Config) error {
 	return err
 }
 
-// reading is a reading, or why there is none and will be no more.
+// reading is a table, or why there is none and will be no more.
 type reading struct {
-	*Reading
+	Shown
 	err error
 }
 
@@ -51,7 +71,7 @@ func follow(ctx context.Context, cfg *Config, readings chan<- reading) {
 	tick := time.NewTicker(cfg.Interval)
 	defer tick.Stop()
 	for {
-		r, err := cfg.Read(ctx)
+		r, err := cfg.Next(ctx)
 		select {
 		case readings <- reading{r, err}:
 		case <-ctx.Done():
@@ -74,7 +94,6 @@ func below(ctx context.Context, cfg *Config, readings <-chan reading) error {
 	if terminal.Is(cfg.Out) {
 		columns, _ = terminal.Size(cfg.Out)
 	}
-	var before *Reading
 	for {
 		var now reading
 		select {
@@ -85,19 +104,17 @@ func below(ctx context.Context, cfg *Config, readings <-chan reading) error {
 		if now.err != nil {
 			return unlessEnded(ctx, now.err)
 		}
-		t := Between(before, now.Reading)
-		before = now.Reading
-		if t.Interval == 0 {
+		if !now.Rated() {
 			continue // the first one
 		}
-		t.Sort(cfg.Sort)
-		if err := cfg.print(t, columns); err != nil || cfg.Once {
+		now.Sort(cfg.Sort)
+		if err := cfg.print(now, columns); err != nil || cfg.Once {
 			return err
 		}
 	}
 }
 
-func (cfg *Config) print(t *Table, columns int) error {
+func (cfg *Config) print(t Shown, columns int) error {
 	if cfg.JSON {
 		return json.NewEncoder(cfg.Out).Encode(t.JSON())
 	}
@@ -123,8 +140,7 @@ func inPlace(ctx context.Context, cfg *Config, readings <-chan reading) error {
 			if now.err != nil {
 				return unlessEnded(ctx, now.err)
 			}
-			v.table = Between(v.last, now.Reading)
-			v.last = now.Reading
+			v.table = now.Shown
 		case key := <-screen.Keys():
 			switch key {
 			case 'q', 'Q', terminal.Interrupt:
@@ -155,18 +171,20 @@ func unlessEnded(ctx context.Context, err error) error {
 type view struct {
 	cfg    *Config
 	screen *terminal.Screen
-	last   *Reading
-	table  *Table
+	table  Shown
 }
 
 func (v *view) draw() error {
 	if v.table == nil {
 		return nil
 	}
-	v.table.Sort(v.cfg.Sort)
+	keys := "q: quit"
+	if v.table.Sort(v.cfg.Sort) {
+		keys = fmt.Sprintf("sorted by %s; s: by something else, q: quit", v.cfg.Sort)
+	}
 	columns, rows := terminal.Size(v.cfg.Out)
 	lines := v.table.Lines(columns)
-	lines[2] = fmt.Sprintf("sorted by %s; s: by something else, q: quit", v.cfg.Sort)
+	lines[2] = keys
 	if len(lines) > rows && rows > 1 {
 		lines = append(lines[:rows-1], fmt.Sprintf("... and %d lines more", len(lines)-rows+1))
 	}

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +66,23 @@ type Table struct {
 	Services []Service
 	Drops    []Drop // those that have happened at all, most frequent first
 }
+
+// Tables makes a table of each reading and the one before it.
+func Tables(read func(context.Context) (*Reading, error)) Next {
+	var before *Reading
+	return func(ctx context.Context) (Shown, error) {
+		now, err := read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t := Between(before, now)
+		before = now
+		return t, nil
+	}
+}
+
+// Rated implements [Shown].
+func (t *Table) Rated() bool { return t.Interval > 0 }
 
 // StateOf says in a word how a server is: up, overloaded (at its upper
 // threshold), draining (weight 0 and active connections left), or quiesced
@@ -165,7 +183,7 @@ func SortKeys() []string { return []string{"name", "conns", "in", "out", "active
 // Sort puts services, and the servers of each, in order of one of [SortKeys]: by
 // name, or the greatest first by new connections, bytes in, bytes out per
 // second, or active connections.
-func (t *Table) Sort(key string) {
+func (t *Table) Sort(key string) bool {
 	by := func(c *Counts, p *PerSecond) float64 {
 		switch key {
 		case "conns":
@@ -187,6 +205,7 @@ func (t *Table) Sort(key string) {
 			return cmp.Or(cmp.Compare(by(&b.Counts, &b.PerSecond), by(&a.Counts, &a.PerSecond)), a.Addr.Compare(b.Addr))
 		})
 	}
+	return true
 }
 
 func compareKeys(a, b ipvs.ServiceKey) int {

@@ -179,13 +179,13 @@ func TestRunBelow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		n := 0
-		cfg := Config{Interval: 2 * time.Second, Sort: "name", Out: &out, Read: func(context.Context) (*Reading, error) {
+		cfg := Config{Interval: 2 * time.Second, Sort: "name", Out: &out, Next: Tables(func(context.Context) (*Reading, error) {
 			n += 2
 			if n > 6 {
 				return nil, errors.New("gone")
 			}
 			return at(n), nil
-		}}
+		})}
 		if err := Run(t.Context(), cfg); err == nil || err.Error() != "gone" {
 			t.Errorf("Run = %v", err)
 		}

@@ -25,6 +25,7 @@ var update = flag.Bool("update", false, "write what is printed to testdata")
 type bench struct{ *dataplane.Director }
 
 func (bench) Counters() []control.Counter { return nil }
+func (bench) Ledger() control.Ledger      { return control.Ledger{} }
 func (bench) Setup() control.Setup        { return control.Setup{} }
 func (bench) Sysctls() []control.Sysctl   { return nil }
 

@@ -34,10 +34,10 @@ func (e *Env) watch() *cobra.Command {
 			}
 			client := e.dial()
 			defer client.Close()
-			cfg.Read = func(ctx context.Context) (*watch.Reading, error) {
+			cfg.Next = watch.Tables(func(ctx context.Context) (*watch.Reading, error) {
 				snapshot, counters, err := client.Snapshot(ctx)
 				return &watch.Reading{Snapshot: snapshot, Counters: counters, Time: time.Now()}, err
-			}
+			})
 			return watch.Run(cmd.Context(), cfg)
 		},
 	}

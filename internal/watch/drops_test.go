@@ -1,0 +1,109 @@
+package watch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"natlb/internal/control"
+)
+
+// ledgerAt is a ledger n seconds after the director's start.
+func ledgerAt(n uint64) *control.Ledger {
+	of, code := 8, 0
+	second := int64(time.Second)
+	return &control.Ledger{Clock: int64(n) * second, Received: 12*n + 3, HandingOver: 1, Verdicts: []control.LedgerEntry{
+		{Name: "forward", Class: "forwarded", Count: 10 * n, Meaning: "translated"},
+		{Name: "route", Class: "routed", Meaning: "sent on untranslated"},
+		{Name: "answer-echo", Class: "answered", Count: n, Meaning: "a ping of a VIP", Last: &control.Sighting{
+			Clock: int64(n) * second, Link: "eth0", Length: 98, EtherType: 0x800, Protocol: "icmp", ICMPType: &of, ICMPCode: &code,
+			Source: netip.MustParseAddrPort("198.51.100.7:0"), Destination: netip.MustParseAddrPort("192.0.2.80:0"),
+		}},
+		{Name: "pass-ethertype", Class: "passed", Count: 2, Meaning: "neither IPv4 nor ARP", Last: &control.Sighting{Link: "eth0", Length: 60, EtherType: 0x86dd}},
+		{Name: "held-neighbour", Class: "held", Meaning: "the next hop's MAC address is being asked for"},
+		{Name: "drop-forwarding-method", Class: "dropped", Count: n, Meaning: "the server was added with -g (the default!) or -i, which this version cannot do",
+			Advice: "write -m", Last: &control.Sighting{
+				Clock: int64(n)*second - second/2, Link: "eth0", Length: 74, EtherType: 0x800, Protocol: "tcp",
+				Source: netip.MustParseAddrPort("198.51.100.7:40001"), Destination: netip.MustParseAddrPort("192.0.2.80:80"),
+			}},
+		{Name: "drop-ttl", Class: "dropped", Meaning: "TTL used up"},
+	}}
+}
+
+func TestDropsLines(t *testing.T) {
+	want := `natlb 12:00:00  63 frames received  rates of 2s
+
+
+                                         FRAMES   PER SECOND
+forwarded                                    50           10
+routed                                        0            0
+answered                                      5            1
+passed                                        2            0
+held                                          1            0
+dropped                                       5            1
+received                                     63           12
+
+answer-echo                                   5            1
+    a ping of a VIP
+    last: ICMP 198.51.100.7 > 192.0.2.80 type 8 code 0, 98 bytes by eth0, 0s ago
+
+pass-ethertype                                2            0
+    neither IPv4 nor ARP
+    last: ethertype 0x86dd, 60 bytes by eth0, 5s ago
+
+drop-forwarding-method                        5            1
+    the server was added with -g (the default!) or -i, which this version cannot
+    do
+    last: TCP 198.51.100.7:40001 > 192.0.2.80:80, 74 bytes by eth0, 500ms ago
+    hint: write -m`
+	d := DropsBetween(ledgerAt(3), ledgerAt(5), noon)
+	if diff := cmp.Diff(want, strings.Join(d.Lines(80), "\n")); diff != "" {
+		t.Errorf("80 columns (-want +got):\n%s", diff)
+	}
+	d.All = true
+	if text := strings.Join(d.Lines(80), "\n"); !strings.Contains(text, "\ndrop-ttl ") || !strings.Contains(text, "\nforward ") {
+		t.Errorf("not all:\n%s", text)
+	}
+	for _, before := range []*control.Ledger{nil, ledgerAt(5), ledgerAt(9)} {
+		if d := DropsBetween(before, ledgerAt(5), noon); d.Rated() || !strings.HasSuffix(d.Lines(80)[4], " -") {
+			t.Errorf("rates without an interval: %q", d.Lines(80)[4])
+		}
+	}
+}
+
+// TestDropsBalance: a ledger that does not balance is a fault, and not shown.
+func TestDropsBalance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		n, lost := uint64(0), uint64(0)
+		cfg := Config{Interval: time.Second, Once: true, JSON: true, Out: &out, Next: Ledgers(false, func(context.Context) (*control.Ledger, error) {
+			n++
+			l := ledgerAt(n)
+			l.Received += lost
+			return l, nil
+		})}
+		var table struct {
+			Schema   int
+			Received uint64
+			Interval float64 `json:"interval_seconds"`
+			Classes  map[string]uint64
+			Verdicts []map[string]any
+		}
+		if err := Run(t.Context(), cfg); err != nil || json.Unmarshal(out.Bytes(), &table) != nil || table.Schema != 1 || table.Interval != 1 ||
+			table.Received != 27 || table.Classes["dropped"] != 2 || len(table.Verdicts) != 7 || table.Verdicts[0]["per_second"] != 10.0 || table.Verdicts[0]["count"] != 20.0 {
+			t.Errorf("as JSON: %v, %+v\n%s", err, table, &out)
+		}
+		out.Reset()
+		lost = 1
+		if err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "fault of natlb") || out.Len() > 0 {
+			t.Errorf("a frame without a verdict: %v\n%s", err, &out)
+		}
+	})
+}
