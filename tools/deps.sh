@@ -5,9 +5,9 @@
 set -euo pipefail
 
 # program:package. nginx, vsftpd, curl and iperf3 are the real servers and clients of the end-to-end tests;
-# tshark reads what natlb replay writes.
+# tshark reads what natlb replay writes, chromium shows the page of its comparisons.
 declare -A sets=(
-  [test]="nginx:nginx-light vsftpd:vsftpd curl:curl iperf3:iperf3 nft:nftables ip:iproute2 ethtool:ethtool sysctl:procps python3:python3 tshark:tshark"
+  [test]="nginx:nginx-light vsftpd:vsftpd curl:curl iperf3:iperf3 nft:nftables ip:iproute2 ethtool:ethtool sysctl:procps python3:python3 tshark:tshark chromium:chromium"
   [race]="gcc:gcc"
   [oracle]="ip:iproute2 python3:python3"
   [peers]="ip:iproute2 ethtool:ethtool nft:nftables haproxy:haproxy nginx:nginx-light iperf3:iperf3 wrk:wrk gcc:gcc python3:python3"

@@ -48,7 +48,7 @@ func startDirector(path string, later func(func())) (string, error) {
 // pathOnly is a data path behind a control socket.
 type pathOnly struct{ *dataplane.Director }
 
-func (pathOnly) Ledger() control.Ledger { return control.Ledger{} }
+func (pathOnly) Ledger() control.Ledger      { return control.Ledger{} }
 func (pathOnly) Counters() []control.Counter { return nil }
 func (pathOnly) Setup() control.Setup        { return control.Setup{} }
 

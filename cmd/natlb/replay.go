@@ -42,7 +42,7 @@ func replayCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&c.RulesFile, "rules", "", "rules file: what natlb save or natlb -S -n writes")
+	f.StringArrayVar(&c.RulesFiles, "rules", nil, "rules file: what natlb save or natlb -S -n writes (twice with --compare)")
 	f.StringArrayVar(&c.VIP, "vip", nil, "capture of the VIP side (may be repeated; - is standard input)")
 	f.StringArrayVar(&c.DIP, "dip", nil, "capture of the DIP side (may be repeated)")
 	f.StringArrayVar(&c.Both, "both", nil, "capture of both sides, made on the director itself (tcpdump -i any; may be repeated)")
@@ -53,6 +53,8 @@ func replayCommand() *cobra.Command {
 	f.IntVar(&c.Rows, "conns", 40, "connections that are listed, the first ones; 0: 100,000, as with --json")
 	f.StringVar(&c.Expect, "expect", "", "compare with the replay stored in this folder; exit status 3 and the first difference if it is not the same")
 	f.BoolVar(&c.Update, "update", false, "store the replay in the folder of --expect")
+	f.BoolVar(&c.Compare, "compare", false, "replay by the rules of two --rules and say how the balance differs")
+	f.StringVar(&c.HTML, "html", "", "write the comparison as a page with charts here")
 	f.StringVar(&c.VIPName, "vip-if", "vip", "name of the VIP side's interface, for natlb mark -i")
 	f.StringVar(&c.DIPName, "dip-if", "dip", "name of the DIP side's interface")
 	f.IntVar(&c.VIPVLAN, "vip-vlan", replay.AnyVLAN, "play only the packets of this VLAN of the VIP side; 0: untagged ones; -1: all")

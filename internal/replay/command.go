@@ -15,14 +15,16 @@ import (
 
 // Command is natlb replay with its flags.
 type Command struct {
-	Config         // Rules, Inputs, Sink and the callbacks are the command's own business
-	RulesFile      string
+	Config                  // Rules, Inputs, Sink and the callbacks are the command's own business
+	RulesFiles     []string // one; with Compare two
 	VIP, DIP, Both []string // captures
 	OutVIP, OutDIP string
 	JSON, Events   bool
 	Rows           int    // connections that the text shows; 0: all that are kept
 	Expect         string // folder of a stored replay
 	Update         bool   // store it
+	Compare        bool   // replay by two policies
+	HTML           string // file for the picture of that
 }
 
 // ErrDiffers is the end of a replay that was not as stored, and has said how.
@@ -53,7 +55,10 @@ func (c *Command) Run(ctx context.Context, stdout io.Writer, stderr *os.File) (e
 	if err := c.checkFlags(); err != nil {
 		return err
 	}
-	if err := c.readRules(); err != nil {
+	if c.Compare {
+		return c.compare(ctx, stdout, stderr)
+	}
+	if c.Config.Rules, err = readRules(c.RulesFiles[0]); err != nil {
 		return err
 	}
 	defer c.closeInputs()
@@ -90,8 +95,14 @@ func (c *Command) checkFlags() error {
 	switch {
 	case len(c.VIP)+len(c.DIP)+len(c.Both) == 0:
 		return hint(errors.New("no capture to replay"), "--vip vip.pcap is what clients sent, --dip dip.pcap what servers sent, --both any.pcap a capture of the director itself")
-	case c.RulesFile == "":
+	case len(c.RulesFiles) == 0:
 		return hint(errors.New("no rules to replay by"), rulesHint)
+	case c.Compare:
+		return c.checkCompare()
+	case len(c.RulesFiles) > 1:
+		return hint(errors.New("more than one file of rules"), "--compare says how two policies differ")
+	case c.HTML != "":
+		return hint(errors.New("--html without --compare"), "the picture is that of two policies, --rules A --rules B --compare")
 	case standardInputs(c.VIP, c.DIP, c.Both) > 1:
 		return hint(errors.New("standard input is one capture"), "each but one must be a file")
 	case c.Update && c.Expect == "":
@@ -125,14 +136,13 @@ func standardInputs(lists ...[]string) (n int) {
 	return n
 }
 
-func (c *Command) readRules() error {
-	f, err := os.Open(c.RulesFile)
+func readRules(file string) (*ipvsadm.Rules, error) {
+	f, err := os.Open(file)
 	if err != nil {
-		return hint(fmt.Errorf("rules: %w", err), rulesHint)
+		return nil, hint(fmt.Errorf("rules: %w", err), rulesHint)
 	}
 	defer f.Close()
-	c.Config.Rules, err = ipvsadm.ParseRules(f, c.RulesFile)
-	return err
+	return ipvsadm.ParseRules(f, file)
 }
 
 // open opens the captures, and sees that none of them is written over.
@@ -147,7 +157,7 @@ func (c *Command) open() error {
 				return err
 			}
 			c.Inputs = append(c.Inputs, in)
-			for _, out := range []string{c.OutVIP, c.OutDIP} {
+			for _, out := range []string{c.OutVIP, c.OutDIP, c.HTML} {
 				if in.is(out) {
 					return hint(fmt.Errorf("%s is a capture to read", out), "nothing was written; name another file")
 				}
@@ -225,10 +235,15 @@ func (c *Command) print(out io.Writer, r *Result, same *Comparison) error {
 	if same != nil {
 		what, data = same, same
 	}
+	if c.Events && !c.JSON {
+		fmt.Fprintln(out)
+	}
+	return c.write(out, what, data)
+}
+
+// write writes the one or the other.
+func (c *Command) write(out io.Writer, what printer, data any) error {
 	if !c.JSON {
-		if c.Events {
-			fmt.Fprintln(out)
-		}
 		return what.WriteText(out)
 	}
 	e := json.NewEncoder(out)

@@ -35,7 +35,7 @@ func TestExpect(t *testing.T) {
 	}
 	run := func(json bool) string {
 		c := commandFor("testdata/http")
-		c.RulesFile, c.Expect, c.JSON = rules, "testdata/http/expect", json
+		c.RulesFiles, c.Expect, c.JSON = []string{rules}, "testdata/http/expect", json
 		out, err := c.playText(t)
 		if !errors.Is(err, ErrDiffers) {
 			t.Fatalf("%v, want ErrDiffers\n%s", err, out)
@@ -142,12 +142,12 @@ func TestFaults(t *testing.T) {
 		name, want, hint string
 		change           func(*Command)
 	}{
-		{"no rules named", "no rules", "--rules", func(c *Command) { c.RulesFile = "" }},
+		{"no rules named", "no rules", "--rules", func(c *Command) { c.RulesFiles = nil }},
 		{"standard input twice", "standard input is one", "each but one", func(c *Command) { c.VIP = []string{"-", "-"} }},
 		{"writing over a capture", "is a capture to read", "another file", func(c *Command) { c.OutVIP = "testdata/../" + c.DIP[0] }},
 		{"no capture", "no capture", "--vip", func(c *Command) { c.VIP, c.DIP = nil, nil }},
-		{"no rules", "no such file", "--rules", func(c *Command) { c.RulesFile = filepath.Join(dir, "none") }},
-		{"rules that contradict", "bad.rules:2", "", func(c *Command) { c.RulesFile = cut }},
+		{"no rules", "no such file", "--rules", func(c *Command) { c.RulesFiles = []string{filepath.Join(dir, "none")} }},
+		{"rules that contradict", "bad.rules:2", "", func(c *Command) { c.RulesFiles = []string{cut} }},
 		{"no such capture", "no such file", "", func(c *Command) { c.VIP = []string{filepath.Join(dir, "none")} }},
 		{"a text", "text: not a capture", "tcpdump", func(c *Command) { c.VIP = []string{text} }},
 		{"an empty file", "empty: not a capture", "tcpdump", func(c *Command) { c.VIP = []string{empty} }},

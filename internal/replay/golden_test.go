@@ -69,7 +69,7 @@ func TestEveryGoldenHasAScene(t *testing.T) {
 
 // commandFor returns the command line that replays a folder of testdata.
 func commandFor(dir string) *Command {
-	c := &Command{RulesFile: filepath.Join(dir, "rules"), VIP: []string{filepath.Join(dir, "vip.pcap")}, DIP: []string{filepath.Join(dir, "dip.pcap")}}
+	c := &Command{RulesFiles: []string{filepath.Join(dir, "rules")}, VIP: []string{filepath.Join(dir, "vip.pcap")}, DIP: []string{filepath.Join(dir, "dip.pcap")}}
 	c.VIPName, c.DIPName, c.VIPVLAN, c.DIPVLAN, c.FTPPorts = "vip", "dip", AnyVLAN, AnyVLAN, []uint16{21}
 	return c
 }

@@ -95,6 +95,8 @@ func (d *director) Counters() []control.Counter {
 	return []control.Counter{{Name: "forwarded", Count: 1 << 60}}
 }
 
+func (d *director) Ledger() control.Ledger { return control.Ledger{} }
+
 func (d *director) Sysctls() (out []control.Sysctl) {
 	for _, s := range d.Director.Sysctls() {
 		out = append(out, control.Sysctl(s))
