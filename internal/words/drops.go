@@ -14,7 +14,7 @@ func (e *Env) drops() *cobra.Command {
 	var all, live bool
 	cmd := &cobra.Command{
 		Use:   "drops",
-		Short: "the ledger: what became of every frame received, the last packet of each reason, and what helps",
+		Short: "the ledger of all frames: what became of them, and what helps",
 		Long: "Every frame received was forwarded, routed, answered, passed to the host, dropped, or is held; the sum is checked.\n" +
 			"Of each verdict: frames, frames per second between two readings, the last packet, and what to do about it.\n" +
 			"With --watch on a terminal it is redrawn in place, q ends it; elsewhere one table follows another.",
