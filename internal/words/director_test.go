@@ -23,6 +23,7 @@ type director struct {
 	services []ipvs.ServiceStatus // shown beside its own
 	conns    []ipvs.ConnStatus
 	applied  int
+	ledgers  int64 // asked for
 }
 
 // rest has the methods that nobody calls here; those of the data path lie less
@@ -91,11 +92,21 @@ func (d *director) Connections(yield func(ipvs.ConnStatus) bool) {
 	}
 }
 
+// Ledger is a later one at each call.
+func (d *director) Ledger() control.Ledger {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ledgers++
+	zero, one := 0, netip.MustParseAddrPort("192.0.2.1:0")
+	return control.Ledger{Clock: d.ledgers, Received: 1, Verdicts: []control.LedgerEntry{{
+		Name: "drop-icmp-checksum", Class: "dropped", Count: 1, Meaning: "an ICMP error about a connection with a wrong checksum", Advice: "a broken sender",
+		Last: &control.Sighting{Clock: 1, Link: "eth0", Length: 70, EtherType: 0x0800, Protocol: "icmp", Source: one, Destination: one, ICMPType: &zero, ICMPCode: &zero},
+	}}}
+}
+
 func (d *director) Counters() []control.Counter {
 	return []control.Counter{{Name: "forwarded", Count: 1 << 60}}
 }
-
-func (d *director) Ledger() control.Ledger { return control.Ledger{} }
 
 func (d *director) Sysctls() (out []control.Sysctl) {
 	for _, s := range d.Director.Sysctls() {
