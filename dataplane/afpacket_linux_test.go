@@ -661,7 +661,7 @@ func TestAFPacketWithoutVnetHeader(t *testing.T) {
 	for _, fd := range []int{p.rx, p.tx} {
 		l.must(unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 0))
 	}
-	p.in, p.out = newRecvBatch(8, 0), newSendBatch(8, false)
+	p.in, p.out = newRecvBatch(8, 0), newSendBatch(8, false, false)
 	near, far := l.hosts[0].near.Attrs().HardwareAddr, l.hosts[0].eth.Attrs().HardwareAddr
 	l.neighbour(0, strangerIP, near)
 	if _, err := l.udp(0, strangerIP).Write([]byte("bare")); err != nil {
@@ -941,7 +941,7 @@ func testSuperPacketsAcrossLinkDown(t *testing.T) {
 // as super-packets where the kernel takes them: what comes is what was sent.
 func testSendsNeighboursTogether(t *testing.T) {
 	l := newWireLab(t, 1)
-	p := l.open(0, AFPacketConfig{})
+	p := l.open(0, AFPacketConfig{MergeDatagrams: true})
 	var c net.PacketConn
 	var err error
 	l.on(0, func() { c, err = net.ListenPacket("udp4", "10.9.0.1:9") })

@@ -47,6 +47,12 @@ type AFPacketConfig struct {
 	// means FilterIPv4ARP.
 	Filter []bpf.RawInstruction
 
+	// MergeDatagrams sends neighbouring datagrams of one flow as one super-packet,
+	// too, as is always done with segments of TCP. It saves much, and a machine
+	// behind a virtual link (veth) then counts and captures super-packets. Before
+	// Linux 6.2 it does nothing.
+	MergeDatagrams bool
+
 	// Fanout makes the Port one of several that share the interface's frames; nil:
 	// it gets them all.
 	Fanout *Fanout
@@ -155,7 +161,7 @@ func (p *AFPacket) setUp(cfg AFPacketConfig) error {
 		}
 	}
 	p.in = newRecvBatch(cfg.Batch, vnet)
-	p.out = newSendBatch(cfg.Batch, offload)
+	p.out = newSendBatch(cfg.Batch, offload, cfg.MergeDatagrams && segmentsDatagrams())
 	return p.attach(cfg.Filter)
 }
 

@@ -27,10 +27,10 @@ type sendBatch struct {
 	stuck bool         // a whole sendPatience brought no room: wait no more until one goes out
 }
 
-func newSendBatch(n int, offload bool) sendBatch {
+func newSendBatch(n int, offload, datagrams bool) sendBatch {
 	b := sendBatch{msgs: make([]mmsghdr, n), parts: make([]int, n), iovs: make([]unix.Iovec, 0, 2*n)}
 	if offload {
-		b.vnet, b.merge = make([]vnetHeader, n), newMerger(n, !segmentsDatagrams())
+		b.vnet, b.merge = make([]vnetHeader, n), newMerger(n, !datagrams)
 	}
 	return b
 }

@@ -11,8 +11,7 @@ import "natlb/rewrite"
 type merger struct {
 	frames []merged // one for each frame
 
-	// streams: only TCP is merged, for the outlet has no way to be told of
-	// datagrams that go as one.
+	// streams: only TCP is merged.
 	streams bool
 
 	open  [openRuns]int16 // heads of the chains that may still grow

@@ -44,6 +44,7 @@ func runCommand() *cobra.Command {
 	f.BoolVar(&noFTP, "no-ftp", false, "do not follow the data connections of FTP")
 	f.IntVar(&cfg.MaxConns, "max-conns", 0, "cap on connections (default: what fits into a quarter of the memory)")
 	f.IntVar(&cfg.Ring, "ring", daemon.DefaultRing, "frames that the receive ring of a link holds; 0: no ring")
+	f.BoolVar(&cfg.MergeUDP, "merge-datagrams", false, "send neighbouring datagrams of a flow as one super-packet, as is done with TCP")
 	f.IntVar(&cfg.Shards, "shards", 0, "threads that share the clients among them (default: half of the processors)")
 	f.BoolVar(&debug, "debug", false, "log more")
 	return cmd

@@ -30,6 +30,7 @@ type Config struct {
 	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
 	Ring     int              // frames that a receive ring holds, 0: no ring
+	MergeUDP bool             // send neighbouring datagrams of a flow as one super-packet
 	MaxConns int              // cap on connections, 0: the default
 	Shards   int              // threads that share the clients among them, 0: the default
 	Reload   <-chan os.Signal // asks to apply Rules again; may be nil

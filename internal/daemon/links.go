@@ -118,7 +118,7 @@ func (d *daemon) openLinks(ls []dataplane.Link) error {
 
 // open opens link i once for each shard.
 func (l *links) open(i int) ([]*dataplane.AFPacket, error) {
-	cfg := dataplane.AFPacketConfig{Interface: l.links[i].Name, Log: l.d.cfg.Log, Filter: l.filter, Slots: l.d.ringSlots()}
+	cfg := dataplane.AFPacketConfig{Interface: l.links[i].Name, Log: l.d.cfg.Log, Filter: l.filter, Slots: l.d.ringSlots(), MergeDatagrams: l.d.cfg.MergeUDP}
 	if l.d.cfg.Shards > 1 {
 		cfg.Fanout = &dataplane.Fanout{Program: l.fanoutProgram(i)}
 	}

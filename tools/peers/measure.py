@@ -47,11 +47,17 @@ def proc_cpu(pid):
         return 0.0
 
 
-def rx_packets():  # UDP packets that met the sink of both servers
+PAYLOAD, HEADERS = 18, 28         # bytes of a flood's datagram, and of the IP and UDP headers in front
+
+
+def rx_packets():
+    """datagrams that met the sink of both servers. A director may send several as one super-packet, which the sink counts once
+    and with its headers once: so the payload is counted"""
     n = 0
     for ns in (RS1, RS2):
         o = sh(["nft", "list", "chain", "netdev", "sink", "in"], ns)
-        n += int(re.search(r"packets (\d+)", o).group(1))
+        packets, size = map(int, re.search(r"packets (\d+) bytes (\d+)", o).groups())
+        n += (size - HEADERS * packets) // PAYLOAD
     return n
 
 
@@ -83,7 +89,7 @@ def iperf(target, streams, secs, reverse=False):
 
 def flood(target, secs, pps, flows=64):
     a = rx_packets()
-    o = sh([RUN + "/flood", target, "9999", str(secs), str(pps), str(flows), "18"], CLI)
+    o = sh([RUN + "/flood", target, "9999", str(secs), str(pps), str(flows), str(PAYLOAD)], CLI)
     time.sleep(0.15)
     m = re.search(r"sent=(\d+) secs=([\d.]+)", o)
     if not m:
