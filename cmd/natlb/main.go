@@ -26,15 +26,19 @@ import (
 // version is set when a release is linked.
 var version = "0.1.0-dev"
 
-func main() {
-	// A stop signal ends what is running; a second one ends the process.
+func main() { os.Exit(run(os.Args)) }
+
+// signals returns a context that a stop signal ends; a second one ends the
+// process.
+func signals() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args))
+	return ctx
 }
 
-// run picks the face that argv asks for and returns the exit status.
-func run(ctx context.Context, argv []string) int {
+// run picks the face that argv asks for and returns the exit status. The ipvsadm
+// face dies of a signal as ipvsadm does: it has nothing to tidy up.
+func run(argv []string) int {
 	if len(argv) == 0 {
 		argv = []string{"natlb"}
 	}
@@ -45,10 +49,10 @@ func run(ctx context.Context, argv []string) int {
 		// A word that is none of ours is ipvsadm's to refuse, in its words.
 		env := &words.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Version: version}
 		if own := words.New(env, runCommand(), demoCommand(), replayCommand()); own.Knows(args[0]) {
-			return own.Run(ctx, args)
+			return own.Run(signals(), args)
 		}
 	}
-	return runIpvsadm(ctx, prog, args)
+	return runIpvsadm(context.Background(), prog, args)
 }
 
 // runIpvsadm is the ipvsadm command line. The socket is chosen by the

@@ -50,7 +50,7 @@ func Run(ctx context.Context, env *Env, args []string) int {
 	case "ipvsadm-save":
 		err = s.advise(&scene{err: s.scriptSave(args)})
 	case "ipvsadm-restore":
-		err = s.advise(&scene{err: s.scriptRestore()})
+		err = s.advise(&scene{err: s.scriptRestore(args)})
 	default:
 		err = s.execute(args)
 	}

@@ -27,7 +27,13 @@ func (s *invocation) scriptSave(args []string) error {
 // scriptRestore is the script ipvsadm-restore: it replaces the table with the
 // rules on standard input. Deviation: in one transaction, so that a fault
 // leaves the table as it was; every fault is named with its line.
-func (s *invocation) scriptRestore() error {
+func (s *invocation) scriptRestore(args []string) error {
+	if len(args) > 0 { // whoever asks for help does not want an empty table
+		return &fault{
+			text:   s.env.Prog + ": replaces the table with the rules on standard input, as ipvsadm-save writes them, all or nothing",
+			status: statusListing,
+		}
+	}
 	rules, err := parseRules(s.ctx, s.env.Stdin, "stdin", s.lookup)
 	if err != nil {
 		return usage("%v", err)

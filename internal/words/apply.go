@@ -63,7 +63,7 @@ type applying struct {
 }
 
 func (a *applying) run(ctx context.Context, name string) error {
-	file, err := a.read(name)
+	file, err := a.read(ctx, name)
 	if err != nil {
 		return faulty(err)
 	}
@@ -79,7 +79,23 @@ func (a *applying) run(ctx context.Context, name string) error {
 	return a.apply(ctx, client)
 }
 
-func (a *applying) read(name string) (*rules.File, error) {
+// read reads the file. A pipe may keep it waiting for ever: then a signal ends the
+// waiting, which the end of the process ends for good.
+func (a *applying) read(ctx context.Context, name string) (file *rules.File, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		file, err = a.readNow(name)
+	}()
+	select {
+	case <-done:
+		return file, err
+	case <-ctx.Done():
+		return nil, hinted{fmt.Errorf("stopped while reading %s", shownName(name)), "nothing was changed"}
+	}
+}
+
+func (a *applying) readNow(name string) (*rules.File, error) {
 	if name == "-" {
 		return rules.Read(a.env.Stdin, shownName(name))
 	}
