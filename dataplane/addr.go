@@ -5,15 +5,15 @@ import (
 	"net/netip"
 )
 
-// addr4 returns an IPv4 address in host byte order.
-func addr4(a netip.Addr) uint32 {
+// Number4 returns an IPv4 address as the data path has it, in host byte order.
+func Number4(a netip.Addr) uint32 {
 	b := a.As4()
 	return binary.BigEndian.Uint32(b[:])
 }
 
-// fromAddr4 is the inverse of addr4.
-func fromAddr4(a uint32) netip.Addr {
+// Addr4 is the inverse of [Number4].
+func Addr4(n uint32) netip.Addr {
 	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], a)
+	binary.BigEndian.PutUint32(b[:], n)
 	return netip.AddrFrom4(b)
 }

@@ -170,7 +170,7 @@ func (a *audit) shard(i int, s *Shard) {
 		if c.Control != 0 {
 			a.controls[entryKey{i, c.Control}]++
 		} else if v := a.d.view.Load(); v.steering.of(c.CIP, c.CPort) != i && !(v.resteered && v.steering.other().of(c.CIP, c.CPort) == i) {
-			a.fail("shard %d: entry %d of client %v:%d belongs to shard %d", i, r, fromAddr4(c.CIP), c.CPort, v.steering.of(c.CIP, c.CPort))
+			a.fail("shard %d: entry %d of client %v:%d belongs to shard %d", i, r, Addr4(c.CIP), c.CPort, v.steering.of(c.CIP, c.CPort))
 		}
 	}
 	if n != s.table.Len() {
@@ -341,13 +341,13 @@ func (a *audit) services() {
 		}
 		seen := v.byMark[s.key.Mark]
 		if !s.key.IsMark() {
-			seen = v.byAddr.of(endpointOf(uint8(s.key.Proto), addr4(s.key.VIP.Addr()), s.key.VIP.Port()))
+			seen = v.byAddr.of(endpointOf(uint8(s.key.Proto), Number4(s.key.VIP.Addr()), s.key.VIP.Port()))
 		}
 		if seen == nil || *seen != *s.view() {
 			a.fail("packets see another service than %v", s.key)
 		}
 		if !s.key.IsMark() {
-			vips[addr4(s.key.VIP.Addr())]++
+			vips[Number4(s.key.VIP.Addr())]++
 		}
 	}
 	for _, id := range d.freeServices {
@@ -367,12 +367,12 @@ func (a *audit) services() {
 	}
 	for vip, n := range vips {
 		if d.roles.vips[vip] != n || v.roles.of(vip)&roleVIP == 0 {
-			a.fail("VIP %v of %d services counts %d and has role %d", fromAddr4(vip), n, d.roles.vips[vip], v.roles.of(vip))
+			a.fail("VIP %v of %d services counts %d and has role %d", Addr4(vip), n, d.roles.vips[vip], v.roles.of(vip))
 		}
 	}
 	for vip := range d.roles.vips {
 		if vips[vip] == 0 {
-			a.fail("VIP %v has no service any more", fromAddr4(vip))
+			a.fail("VIP %v has no service any more", Addr4(vip))
 		}
 	}
 }

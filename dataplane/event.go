@@ -208,7 +208,7 @@ func (d *Director) takeJournals() (lost uint64) {
 func (d *Director) event(v *view, r *record) ipvs.Event {
 	e := ipvs.Event{Kind: r.kind, At: r.at}
 	if r.kind == ipvs.EventVIPConflict {
-		e.VIP, e.MAC, e.Link = fromAddr4(r.vip), r.mac, d.cfg.Links[r.link].Name
+		e.VIP, e.MAC, e.Link = Addr4(r.vip), r.mac, d.cfg.Links[r.link].Name
 		return e
 	}
 	// A server's ID gets another meaning only long after its last connection.
@@ -219,9 +219,9 @@ func (d *Director) event(v *view, r *record) ipvs.Event {
 		return e
 	}
 	e.Proto, e.Mark, e.Template, e.Packets, e.Weight = ipvs.Protocol(r.proto), r.mark, r.template, r.packets, 0
-	e.Client = netip.AddrPortFrom(fromAddr4(r.cip), r.cport)
-	e.Virtual = netip.AddrPortFrom(fromAddr4(r.vip), r.vport)
-	e.Server = netip.AddrPortFrom(fromAddr4(r.rip), r.rport)
+	e.Client = netip.AddrPortFrom(Addr4(r.cip), r.cport)
+	e.Virtual = netip.AddrPortFrom(Addr4(r.vip), r.vport)
+	e.Server = netip.AddrPortFrom(Addr4(r.rip), r.rport)
 	e.State, e.Reason, e.FromServer = conntrack.StateName(r.proto, r.state, r.template), r.reason, r.fromServer
 	if r.kind == ipvs.EventState {
 		e.Before = conntrack.StateName(r.proto, r.before, r.template)

@@ -32,7 +32,7 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 	if q.Server.IsValid() {
 		other, side = q.Server, DIPSide
 	}
-	p.Src, p.SrcPort, p.Dst, p.DstPort = addr4(client.Addr()), client.Port(), addr4(other.Addr()), other.Port()
+	p.Src, p.SrcPort, p.Dst, p.DstPort = Number4(client.Addr()), client.Port(), Number4(other.Addr()), other.Port()
 	if q.Server.IsValid() {
 		p.Src, p.SrcPort, p.Dst, p.DstPort = p.Dst, p.DstPort, p.Src, p.SrcPort
 	} else if p.SrcPort == 0 && !d.freePort(&p) {
@@ -231,7 +231,7 @@ func (t *trial) explainOpening(x *ipvs.Explanation, v Verdict) {
 		x.NearMisses, x.LeftOut = t.nearMisses()
 	}
 	if t.view.marks == nil && t.view.roles.of(p.Dst)&roleVIP == 0 {
-		x.Why = append(x.Why, fmt.Sprintf("%v is no VIP", fromAddr4(p.Dst)))
+		x.Why = append(x.Why, fmt.Sprintf("%v is no VIP", Addr4(p.Dst)))
 		return
 	}
 	x.Search = t.search()

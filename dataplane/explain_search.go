@@ -13,7 +13,7 @@ import (
 // goes about it: what it found is where it ends.
 func (t *trial) search() []ipvs.SearchStep {
 	v, p := t.view, &t.packet
-	vip := fromAddr4(p.Dst)
+	vip := Addr4(p.Dst)
 	var steps []ipvs.SearchStep
 	step := func(why, looked string, args ...any) bool {
 		steps = append(steps, ipvs.SearchStep{Looked: fmt.Sprintf(looked, args...), Found: why == "", Why: why})
@@ -90,7 +90,7 @@ func (t *trial) nearMisses() (misses []ipvs.NearMiss, more int) {
 // that is not worth a word.
 func (t *trial) misses(key ipvs.ServiceKey) (far int, why string) {
 	p := &t.packet
-	addr, port := key.VIP.Addr() == fromAddr4(p.Dst), key.VIP.Port() == p.DstPort
+	addr, port := key.VIP.Addr() == Addr4(p.Dst), key.VIP.Port() == p.DstPort
 	proto := key.Proto == ipvs.Protocol(p.Proto)
 	switch {
 	case key.IsMark() && t.mark == 0:

@@ -41,7 +41,7 @@ func (t *trial) describe(f *Frame) ipvs.Packet {
 		Link:   t.dir.cfg.Links[f.Link].Name,
 		DstMAC: net.HardwareAddr(f.Data[0:6]).String(), SrcMAC: net.HardwareAddr(f.Data[6:12]).String(),
 		Protocol: word(ipvs.Protocol(p.Proto)),
-		Src:      netip.AddrPortFrom(fromAddr4(p.Src), p.SrcPort), Dst: netip.AddrPortFrom(fromAddr4(p.Dst), p.DstPort),
+		Src:      netip.AddrPortFrom(Addr4(p.Src), p.SrcPort), Dst: netip.AddrPortFrom(Addr4(p.Dst), p.DstPort),
 		TTL: p.TTL, Length: p.Len(), Frame: hex.EncodeToString(f.Data),
 		ChecksumsOK: fault == rewrite.FaultNone && rewrite.ChecksumOK(f.Data, &p),
 	}
@@ -113,13 +113,13 @@ func (t *trial) entry(c *conntrack.Conn4) *ipvs.ExplainedEntry {
 // hop returns the way to an address.
 func (t *trial) hop(dst uint32) *ipvs.ExplainedHop {
 	h := t.view.host.Lookup(dst)
-	x := &ipvs.ExplainedHop{To: fromAddr4(dst), Kind: hopWords[h.Kind]}
+	x := &ipvs.ExplainedHop{To: Addr4(dst), Kind: hopWords[h.Kind]}
 	if h.Kind != HopForward {
 		return x
 	}
 	x.Link, x.MTU, x.Resolved, x.Failed, x.Stale = t.dir.cfg.Links[h.Link].Name, h.MTU, h.Resolved, h.Failed, h.Stale
 	if h.Via != 0 {
-		x.Via = fromAddr4(h.Via)
+		x.Via = Addr4(h.Via)
 	}
 	if h.Resolved {
 		x.MAC = net.HardwareAddr(h.MAC[:]).String()

@@ -95,7 +95,7 @@ func (s *Shard) ftpCommand(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r co
 		return Forward
 	}
 	s.table.Helper(r).Awaits = uint8(ftp.None)
-	key := conntrack.Key4{CIP: addr4(client.Addr()), VIP: c.VIP, CPort: client.Port(), VPort: c.VPort - 1, Proto: rewrite.ProtoTCP}
+	key := conntrack.Key4{CIP: Number4(client.Addr()), VIP: c.VIP, CPort: client.Port(), VPort: c.VPort - 1, Proto: rewrite.ProtoTCP}
 	return s.expectData(c, r, &key, c.RPort-1, now)
 }
 
@@ -130,7 +130,7 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conn
 		return Forward // it names the port alone, which is the VIP's, too
 	}
 	var buf [ftp.EndpointLen]byte
-	text := ftp.AppendEndpoint(buf[:0], netip.AddrPortFrom(fromAddr4(c.VIP), port))
+	text := ftp.AppendEndpoint(buf[:0], netip.AddrPortFrom(Addr4(c.VIP), port))
 	before := p.End
 	if v := s.replace(f, p, at+reply.From, at+reply.To, text); v != Forward {
 		return v

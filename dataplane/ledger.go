@@ -42,6 +42,15 @@ func (l *ledger) count(v Verdict, n uint64) {
 	l.verdicts[v] += n
 }
 
+// enter counts the verdict about a packet that came in n frames, f being the last
+// or the whole, and keeps what is kept of it.
+func (l *ledger) enter(v Verdict, n uint64, f *Frame, now time.Duration) {
+	l.count(v, n)
+	if v.seldom() {
+		l.last[v] = seen(f.Data, f.Link, now)
+	}
+}
+
 // seldom reports whether the last packet with this verdict is worth keeping: all
 // but those that are sent on, which are the many.
 func (v Verdict) seldom() bool { return v > Route && v < HandedOver }
@@ -166,7 +175,7 @@ func (d *Director) sighting(w *sighting) *Sighting {
 		sport, dport = w.sport, w.dport
 	}
 	if w.etherType == etherTypeIPv4 || w.etherType == etherTypeARP {
-		s.Src, s.Dst = netip.AddrPortFrom(fromAddr4(w.src), sport), netip.AddrPortFrom(fromAddr4(w.dst), dport)
+		s.Src, s.Dst = netip.AddrPortFrom(Addr4(w.src), sport), netip.AddrPortFrom(Addr4(w.dst), dport)
 	}
 	return s
 }

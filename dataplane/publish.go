@@ -82,7 +82,7 @@ func (b *viewBook) takeServices(live map[ipvs.ServiceKey]*service) {
 			put(b.byMark, key.Mark, v)
 			continue
 		}
-		e := endpointOf(uint8(key.Proto), addr4(key.VIP.Addr()), key.VIP.Port())
+		e := endpointOf(uint8(key.Proto), Number4(key.VIP.Addr()), key.VIP.Port())
 		n := servicePart(e)
 		if !fresh[n] {
 			b.byAddr[n], fresh[n] = cloned(b.byAddr[n]), true
@@ -152,7 +152,7 @@ func (s *service) view() *serviceView {
 // view returns what packets need to know of the server as it is now.
 func (t *destination) view() serverView {
 	return serverView{
-		RealServer: t.server, service: t.service, addr: addr4(t.cfg.Addr.Addr()), port: t.cfg.Addr.Port(),
+		RealServer: t.server, service: t.service, addr: Number4(t.cfg.Addr.Addr()), port: t.cfg.Addr.Port(),
 		method: t.cfg.Method, proto: uint8(t.key.service.Proto),
 	}
 }

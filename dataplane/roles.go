@@ -104,7 +104,7 @@ func (b *roleBook) addServer(rip uint32) { b.stick(rip, roleServer, &b.servers) 
 func (b *roleBook) stick(addr uint32, r role, list *[]netip.Addr) {
 	if b.sticky[addr]&r == 0 {
 		b.sticky[addr] |= r
-		*list = append(*list, fromAddr4(addr))
+		*list = append(*list, Addr4(addr))
 	}
 	b.dirty[addr] = true
 }
@@ -116,8 +116,8 @@ func (b *roleBook) setMarked(vips []netip.Addr) {
 	}
 	clear(b.marked)
 	for _, vip := range vips {
-		b.marked[addr4(vip)] = true
-		b.dirty[addr4(vip)] = true
+		b.marked[Number4(vip)] = true
+		b.dirty[Number4(vip)] = true
 	}
 }
 
@@ -125,7 +125,7 @@ func (b *roleBook) setMarked(vips []netip.Addr) {
 // be.
 func (b *roleBook) hostChanged() {
 	for _, vip := range b.owned {
-		b.dirty[addr4(vip)] = true
+		b.dirty[Number4(vip)] = true
 	}
 	for addr := range b.marked {
 		b.dirty[addr] = true

@@ -45,4 +45,4 @@ func (d *Director) IsVIP(a netip.Addr) bool { return a.Is4() && d.role(a)&roleVI
 // director started.
 func (d *Director) IsServer(a netip.Addr) bool { return a.Is4() && d.role(a)&roleServer != 0 }
 
-func (d *Director) role(a netip.Addr) role { return d.view.Load().roles.of(addr4(a)) }
+func (d *Director) role(a netip.Addr) role { return d.view.Load().roles.of(Number4(a)) }

@@ -143,10 +143,7 @@ func (s *Shard) NextTimer(now time.Duration) time.Duration {
 func (s *Shard) Process(f *Frame, now time.Duration) Verdict {
 	s.ledger.received++
 	v := s.process(f, now)
-	s.ledger.count(v, 1)
-	if v.seldom() {
-		s.ledger.last[v] = seen(f.Data, f.Link, now)
-	}
+	s.ledger.enter(v, 1, f, now)
 	return v
 }
 

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"natlb/conntrack"
 	"natlb/internal/classify"
 	"natlb/ipvs"
 	"natlb/rewrite"
@@ -147,14 +146,14 @@ func (v *view) targeted(p *rewrite.Packet) bool {
 	if len(v.targets) == 0 {
 		return false
 	}
-	dst := fromAddr4(p.Dst)
+	dst := Addr4(p.Dst)
 	return slices.ContainsFunc(v.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
 }
 
 // knows reports whether the shard has the connection of a packet.
 func (s *Shard) knows(p *rewrite.Packet) bool {
-	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
-	return s.table.FindIn(&key) != 0 || s.table.FindOut(p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort) != 0
+	r, _ := s.known(p, true)
+	return r != 0
 }
 
 // handOver puts a packet on the list for others.
@@ -181,10 +180,7 @@ func (s *Shard) take(h *handed, now time.Duration) {
 	s.frags.cuts = s.frags.cuts[:0]
 	s.asked = askedNot
 	s.ledger.taken += 1 + h.held
-	s.ledger.count(v, 1+h.held)
-	if v.seldom() {
-		s.ledger.last[v] = seen(h.frame.Data, h.frame.Link, now)
-	}
+	s.ledger.enter(v, 1+h.held, &h.frame, now)
 }
 
 // HandedOver returns how many packets have come to another shard than the one

@@ -192,7 +192,7 @@ func (s *Shard) schedulePick(p *rewrite.Packet, svc *serviceView, now time.Durat
 // flowOf returns what schedulers may know of a packet.
 func flowOf(p *rewrite.Packet) sched.Flow {
 	return sched.Flow{
-		CIP: fromAddr4(p.Src), VIP: fromAddr4(p.Dst), CPort: p.SrcPort, VPort: p.DstPort,
+		CIP: Addr4(p.Src), VIP: Addr4(p.Dst), CPort: p.SrcPort, VPort: p.DstPort,
 		Proto: ipvs.Protocol(p.Proto),
 	}
 }

@@ -163,7 +163,7 @@ func (w *Worker) serve(i int) int {
 		w.in[k].Link = uint8(i)
 	}
 	w.driver.Batch(w.in[:n], w.clock())
-	w.ports[i].Recv(nil)
+	w.ports[i].Recv(nil) // gives the frames back: the wait is for new ones
 	return n
 }
 

@@ -16,10 +16,9 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/term"
-
 	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
+	"natlb/internal/terminal"
 	"natlb/internal/words"
 )
 
@@ -63,6 +62,6 @@ func runIpvsadm(ctx context.Context, prog string, args []string) int {
 	defer client.Close()
 	return ipvsadm.Run(ctx, &ipvsadm.Env{
 		Prog: prog, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Client: client, Version: version, Hints: term.IsTerminal(int(os.Stderr.Fd())),
+		Client: client, Version: version, Hints: terminal.Is(os.Stderr),
 	}, args)
 }

@@ -25,7 +25,7 @@ var allowed = map[string][]string{
 	"internal/hostnet":     {"ipvs"},
 	"internal/lab":         {"internal/hostnet", "ipvs"},
 	"internal/lab/labtest": {"internal/lab", "internal/hostnet", "ipvs"},
-	"internal/demo":        {"internal/lab", "internal/hostnet", "ipvs"},
+	"internal/demo":        {"internal/lab", "internal/hostnet", "internal/terminal", "ipvs"},
 	"internal/daemon":      {"ipvs", "rewrite", "sched", "conntrack", "dataplane", "internal/classify", "internal/ftp", "internal/control", "internal/ipvsadm", "internal/rules", "internal/hostnet"},
 	"internal/doctor":      {"ipvs", "sched", "rewrite", "internal/control", "internal/ipvsadm", "internal/classify", "internal/hostnet"},
 	"internal/terminal":    {},

@@ -57,7 +57,7 @@ func (d *daemon) announce(known, there map[netip.Addr]bool) {
 	var fresh []uint32
 	for vip := range there {
 		if !known[vip] && unicast4(vip) {
-			fresh = append(fresh, number4(vip))
+			fresh = append(fresh, dataplane.Number4(vip))
 		}
 	}
 	if len(fresh) == 0 {

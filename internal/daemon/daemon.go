@@ -231,7 +231,7 @@ func (d *daemon) keepTime(ctx context.Context) error {
 func (d *daemon) resolve(ask []dataplane.Resolve) {
 	view := d.host.View()
 	for _, r := range ask {
-		if route := view.Route(addr4(r.Dst)); route.Kind == hostnet.Unicast {
+		if route := view.Route(dataplane.Addr4(r.Dst)); route.Kind == hostnet.Unicast {
 			d.host.Resolve(route.Link, route.NextHop)
 		}
 	}

@@ -93,8 +93,12 @@ func (f front) settle() {
 	}
 }
 
-// steer makes the kernel give each packet to the shard that it belongs to now.
+// steer makes the kernel give each packet to the shard that it belongs to now. One
+// shard gets them all.
 func (f front) steer() {
+	if f.Director.Shards() == 1 {
+		return
+	}
 	if err := f.d.links.steer(f.Director.Scope(), f.Director.SteersByAddress()); err != nil {
 		f.d.cfg.Log.Warn("packets are handed over from shard to shard", "err", err)
 	}

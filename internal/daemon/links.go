@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -59,12 +60,7 @@ func (l *links) capture(sc dataplane.Scope) error {
 func (l *links) steer(sc dataplane.Scope, byAddress bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st := dataplane.Steering{ByAddress: byAddress}
-	for _, vip := range slices.Concat(sc.Owned, sc.Marked) {
-		st.VIPs = append(st.VIPs, number4(vip))
-	}
-	slices.Sort(st.VIPs)
-	st.VIPs = slices.Compact(st.VIPs)
+	st := dataplane.Steering{ByAddress: byAddress, VIPs: numbers4(sc.Owned, sc.Marked)}
 	if st.ByAddress == l.steering.ByAddress && slices.Equal(st.VIPs, l.steering.VIPs) {
 		return nil
 	}
@@ -92,9 +88,14 @@ func scopeAddrs(sc dataplane.Scope) []uint32 {
 	if all > dataplane.MaxFilterAddrs || slices.ContainsFunc(sc.Services, ipvs.ServiceKey.IsMark) {
 		return nil
 	}
-	addrs := make([]uint32, 0, all)
-	for _, addr := range slices.Concat(sc.Owned, sc.Servers, sc.Marked) {
-		addrs = append(addrs, number4(addr))
+	return numbers4(sc.Owned, sc.Servers, sc.Marked)
+}
+
+// numbers4 returns each of the addresses once, sorted, and never nil.
+func numbers4(lists ...[]netip.Addr) []uint32 {
+	addrs := []uint32{}
+	for _, addr := range slices.Concat(lists...) {
+		addrs = append(addrs, dataplane.Number4(addr))
 	}
 	slices.Sort(addrs)
 	return slices.Compact(addrs)
@@ -197,13 +198,17 @@ func (l *links) deaf(i int) bool {
 	if l.heard == nil {
 		l.heard = make([]hearing, len(l.ports))
 	}
-	var now dataplane.PortStats
+	return l.heard[i].deaf(l.stats(i))
+}
+
+// stats returns what the ports of link i have received and lost.
+func (l *links) stats(i int) (sum dataplane.PortStats) {
 	for _, p := range l.ports[i] {
 		st := p.Stats()
-		now.Received += st.Received
-		now.Dropped += st.Dropped
+		sum.Received += st.Received
+		sum.Dropped += st.Dropped
 	}
-	return l.heard[i].deaf(now)
+	return sum
 }
 
 // deaf notes what has been received by now. It takes three times to be sure, which
@@ -226,14 +231,11 @@ func (d *daemon) linkCounters() []control.Counter {
 	d.links.mu.Lock()
 	defer d.links.mu.Unlock()
 	var out []control.Counter
-	for i, ports := range d.links.ports {
-		var st dataplane.PortStats
+	for i := range d.links.ports {
+		st := d.links.stats(i)
 		var sent, failed uint64
-		for n, p := range ports {
-			one := p.Stats()
-			st.Received += one.Received
-			st.Dropped += one.Dropped
-			ok, refused := d.workers[n].SendStats(i)
+		for _, w := range d.workers {
+			ok, refused := w.SendStats(i)
 			sent += ok
 			failed += refused
 		}

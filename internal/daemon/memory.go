@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"strconv"
 
@@ -36,30 +37,28 @@ func (d *daemon) maxConns() int {
 	if d.cfg.MaxConns > 0 {
 		return d.cfg.MaxConns
 	}
-	b, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return conntrack.DefaultMax
-	}
-	total, ok := meminfo(b, "MemTotal:")
-	if !ok {
-		return conntrack.DefaultMax
-	}
-	return min(total*1024/4/entry, conntrack.DefaultMax)
+	return min(totalMemory()/4/entry, conntrack.DefaultMax)
 }
 
 // ringSlots returns the size of the ring of one port: what was asked for, but no
 // more than that all rings together take a sixteenth of the machine's memory.
 func (d *daemon) ringSlots() int {
 	const slot = 2048 // bytes
+	return min(d.cfg.Ring, totalMemory()/16/slot/(len(d.links.links)*d.cfg.Shards))
+}
+
+// totalMemory returns the machine's memory in bytes. Where it cannot be told, it
+// is taken to be plenty.
+func totalMemory() int {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
-		return d.cfg.Ring
+		return math.MaxInt
 	}
 	total, ok := meminfo(b, "MemTotal:")
 	if !ok {
-		return d.cfg.Ring
+		return math.MaxInt
 	}
-	return min(d.cfg.Ring, total*1024/16/slot/(len(d.links.links)*d.cfg.Shards))
+	return total << 10
 }
 
 // meminfo returns a field of /proc/meminfo, in KiB.

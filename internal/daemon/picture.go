@@ -1,9 +1,6 @@
 package daemon
 
 import (
-	"encoding/binary"
-	"net/netip"
-
 	"natlb/dataplane"
 	"natlb/internal/hostnet"
 )
@@ -26,7 +23,7 @@ func newPicture(v *hostnet.View, links []dataplane.Link) *picture {
 		state := dataplane.LinkState{MAC: link.MAC, MTU: link.MTU, Up: link.Up, Forwarding: link.Forwarding}
 		for _, prefix := range v.Addrs(link.Index) {
 			if prefix.Addr().Is4() {
-				state.Addr = number4(prefix.Addr())
+				state.Addr = dataplane.Number4(prefix.Addr())
 				break
 			}
 		}
@@ -38,7 +35,7 @@ func newPicture(v *hostnet.View, links []dataplane.Link) *picture {
 
 // Lookup implements [dataplane.Host].
 func (p *picture) Lookup(dst uint32) dataplane.Hop {
-	r := p.view.Route(addr4(dst))
+	r := p.view.Route(dataplane.Addr4(dst))
 	switch r.Kind {
 	case hostnet.Unicast:
 	case hostnet.Local:
@@ -55,7 +52,7 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop {
 	n := p.view.Neighbour(r.Link, r.NextHop)
 	var via uint32
 	if r.NextHop.Is4() {
-		via = number4(r.NextHop)
+		via = dataplane.Number4(r.NextHop)
 	}
 	return dataplane.Hop{
 		Kind: dataplane.HopForward, Link: link, MTU: r.MTU,
@@ -68,7 +65,7 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop {
 func (p *picture) Link(i uint8) dataplane.LinkState { return p.links[i] }
 
 // IsLocal implements [dataplane.Host].
-func (p *picture) IsLocal(addr uint32) bool { return p.view.IsLocal(addr4(addr)) }
+func (p *picture) IsLocal(addr uint32) bool { return p.view.IsLocal(dataplane.Addr4(addr)) }
 
 // interfaceOf returns the interface index of link i, 0 when there is none now.
 func (p *picture) interfaceOf(i uint8) int {
@@ -78,17 +75,4 @@ func (p *picture) interfaceOf(i uint8) int {
 		}
 	}
 	return 0
-}
-
-// number4 and addr4 convert between an IPv4 address and its number in host byte
-// order.
-func number4(a netip.Addr) uint32 {
-	b := a.As4()
-	return binary.BigEndian.Uint32(b[:])
-}
-
-func addr4(n uint32) netip.Addr {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], n)
-	return netip.AddrFrom4(b)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"natlb/internal/control"
@@ -11,26 +12,16 @@ import (
 	"natlb/internal/rules"
 )
 
-// readRules reads a rules file. Files can block (a FIFO) and names in them take
-// their time to look up: a director that is told to stop does not wait for them.
-func readRules(ctx context.Context, name string) (file *rules.File, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var f *os.File
-		if f, err = os.Open(name); err != nil {
-			err = fmt.Errorf("rules: %w", err)
-			return
+// readRules reads a rules file. A director that is told to stop does not wait for
+// it.
+func readRules(ctx context.Context, name string) (*rules.File, error) {
+	return rules.ReadWithin(ctx, func() (io.ReadCloser, error) {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("rules: %w", err)
 		}
-		defer f.Close()
-		file, err = rules.Read(f, name)
-	}()
-	select {
-	case <-done:
-		return file, err
-	case <-ctx.Done():
-		return nil, errors.New("stopped while reading the rules")
-	}
+		return f, nil
+	}, name)
 }
 
 // reload makes the rules file the running state again, each time that it is

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"natlb/internal/lab"
+	"natlb/internal/terminal"
 )
 
 // The ports and texts of the course.
@@ -66,7 +67,7 @@ func afterwards(code int, stdout, stderr io.Writer) int {
 	if code <= bySignal {
 		return code
 	}
-	if isTerminal(stdout) {
+	if terminal.Is(stdout) {
 		fmt.Fprint(stdout, leaveScreen)
 	}
 	fmt.Fprintf(stderr, "natlb demo: ended by signal %d (%v); nothing of the lab is left\n", code-bySignal, syscall.Signal(code-bySignal))

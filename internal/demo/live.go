@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"natlb/internal/lab"
+	"natlb/internal/terminal"
 )
 
 // Terminal sequences (ECMA-48 and xterm's alternate screen).
@@ -51,7 +52,7 @@ func (d *demo) live(ctx context.Context, plain bool) error {
 	lasting := startLoad(ctx, wlcService, lastingBreath, d.liveClients(4, 400*time.Millisecond)...)
 	defer lasting.stop()
 
-	if !plain && isTerminal(d.out) {
+	if !plain && terminal.Is(d.out) {
 		err = d.refreshInPlace(ctx, brief, lasting)
 	} else {
 		err = d.refreshBelow(ctx, brief, lasting)

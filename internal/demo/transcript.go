@@ -7,7 +7,7 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"natlb/internal/terminal"
 )
 
 // Terminal sequences (ECMA-48), used on terminals only.
@@ -26,7 +26,7 @@ type transcript struct {
 // newTranscript writes to out, in colours only if that is a terminal, plain is
 // not asked for, and NO_COLOR is not set.
 func newTranscript(out io.Writer, plain bool) *transcript {
-	return &transcript{out: out, colour: !plain && isTerminal(out) && os.Getenv("NO_COLOR") == ""}
+	return &transcript{out: out, colour: !plain && terminal.Is(out) && os.Getenv("NO_COLOR") == ""}
 }
 
 // note prints one line that says what the reader sees next, and why.
@@ -92,14 +92,4 @@ func (d *demo) runAll(ctx context.Context, lines ...string) error {
 		}
 	}
 	return nil
-}
-
-// isTerminal reports whether w is a file that is a terminal.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
 }

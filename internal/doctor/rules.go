@@ -9,10 +9,9 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"github.com/google/nftables/xt"
-)
 
-// guardTable is the nftables table of natlb's guard, family netdev.
-const guardTable = "natlb"
+	"natlb/internal/hostnet"
+)
 
 // mostHostile bounds the rules that are kept: a node of a cluster has thousands.
 const mostHostile = 4096
@@ -47,7 +46,7 @@ func readRules() (h HostRules) {
 	}
 	h.Known = true
 	for _, c := range chains {
-		if c.Table.Family == nftables.TableFamilyNetdev && c.Table.Name == guardTable {
+		if c.Table.Family == nftables.TableFamilyNetdev && c.Table.Name == hostnet.GuardTable {
 			h.Guard = true
 			continue
 		}

@@ -16,8 +16,8 @@ import (
 	"natlb/ipvs"
 )
 
-// tableName is the one nftables table (family netdev) that natlb owns.
-const tableName = "natlb"
+// GuardTable is the one nftables table (family netdev) that natlb owns.
+const GuardTable = "natlb"
 
 // applyTries is how often Apply looks the interfaces up again when one of them
 // vanishes between the look and the transaction.
@@ -113,9 +113,9 @@ func (g *Guard) install(rs ruleset) error {
 	if err != nil {
 		return err
 	}
-	clearTable(conn, tableName)
+	clearTable(conn, GuardTable)
 	if len(rs.links) > 0 {
-		if err := rs.queue(conn, tableName); err != nil {
+		if err := rs.queue(conn, GuardTable); err != nil {
 			return fmt.Errorf("guard: %w", err)
 		}
 	}
@@ -177,7 +177,7 @@ func (g *Guard) Remove() error {
 			if err != nil {
 				return err
 			}
-			clearTable(conn, tableName)
+			clearTable(conn, GuardTable)
 			if err := conn.Flush(); err != nil {
 				return explain(err)
 			}

@@ -335,7 +335,7 @@ func TestApplyEqualRulesDoesNothing(t *testing.T) {
 	// Apply did not write it again.
 	conn, err := dialNftables()
 	must(t, err)
-	clearTable(conn, tableName)
+	clearTable(conn, GuardTable)
 	must(t, conn.Flush())
 	must(t, g.Apply(b))
 	if there, _ := Leftover(); there {

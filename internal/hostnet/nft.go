@@ -90,7 +90,7 @@ func Leftover() (bool, error) {
 		return false, explain(err)
 	}
 	for _, t := range tables {
-		if t.Name == tableName {
+		if t.Name == GuardTable {
 			return true, nil
 		}
 	}

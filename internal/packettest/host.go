@@ -55,7 +55,7 @@ func NeighbourMAC(a netip.Addr) [6]byte {
 
 // Lookup implements [dataplane.Host].
 func (h *Host) Lookup(dst uint32) dataplane.Hop {
-	a := addrOf(dst)
+	a := dataplane.Addr4(dst)
 	if h.Locals[a] {
 		return dataplane.Hop{Kind: dataplane.HopLocal}
 	}
@@ -89,8 +89,4 @@ func (h *Host) Lookup(dst uint32) dataplane.Hop {
 func (h *Host) Link(i uint8) dataplane.LinkState { return h.Links[i] }
 
 // IsLocal implements [dataplane.Host].
-func (h *Host) IsLocal(addr uint32) bool { return h.Locals[addrOf(addr)] }
-
-func addrOf(a uint32) netip.Addr {
-	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
-}
+func (h *Host) IsLocal(addr uint32) bool { return h.Locals[dataplane.Addr4(addr)] }

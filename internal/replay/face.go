@@ -1,6 +1,9 @@
 package replay
 
-import "natlb/ipvs"
+import (
+	"natlb/dataplane"
+	"natlb/ipvs"
+)
 
 // face is how a packet that was sent on names its connection: the client, and
 // the server or the virtual endpoint, whatever the packet's direction. It holds
@@ -17,18 +20,18 @@ type face struct {
 // virtual endpoint and with the server.
 func (c *Conn) faces() (in, out face) {
 	in = face{
-		client: addr4(c.Client.Addr()), cport: c.Client.Port(), other: addr4(c.Virtual.Addr()), oport: c.Virtual.Port(),
+		client: dataplane.Number4(c.Client.Addr()), cport: c.Client.Port(), other: dataplane.Number4(c.Virtual.Addr()), oport: c.Virtual.Port(),
 		proto: uint8(c.Proto), template: c.Template,
 	}
 	out = in
-	out.other, out.oport, out.server = addr4(c.Dest.Addr()), c.Dest.Port(), true
+	out.other, out.oport, out.server = dataplane.Number4(c.Dest.Addr()), c.Dest.Port(), true
 	return in, out
 }
 
 // nameOf returns the name that an event has for its connection.
 func nameOf(e *ipvs.Event) face {
 	return face{
-		client: addr4(e.Client.Addr()), cport: e.Client.Port(), other: addr4(e.Virtual.Addr()), oport: e.Virtual.Port(),
+		client: dataplane.Number4(e.Client.Addr()), cport: e.Client.Port(), other: dataplane.Number4(e.Virtual.Addr()), oport: e.Virtual.Port(),
 		proto: uint8(e.Proto), template: e.Template,
 	}
 }

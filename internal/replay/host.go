@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"encoding/binary"
 	"net/netip"
 
 	"natlb/dataplane"
@@ -31,7 +30,7 @@ const dummyAddr = 0xc0000008
 func newHost(servers []netip.Addr, mtu int) *host {
 	h := &host{map[uint32]bool{}, mtu}
 	for _, a := range servers {
-		h.servers[addr4(a)] = true
+		h.servers[dataplane.Number4(a)] = true
 	}
 	return h
 }
@@ -63,13 +62,4 @@ func (h *host) IsLocal(uint32) bool { return false }
 // order).
 func neighbourMAC(addr uint32) [6]byte {
 	return [6]byte{2, 0, byte(addr >> 24), byte(addr >> 16), byte(addr >> 8), byte(addr)}
-}
-
-func addr4(a netip.Addr) uint32 {
-	b := a.As4()
-	return binary.BigEndian.Uint32(b[:])
-}
-
-func fromAddr4(a uint32) netip.Addr {
-	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
 }

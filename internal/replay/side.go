@@ -42,10 +42,10 @@ type judge struct {
 func newJudge(sc dataplane.Scope) *judge {
 	j := &judge{map[uint32]bool{}, map[uint32]bool{}, sc.Targets}
 	for _, a := range slices.Concat(sc.Owned, sc.Marked) {
-		j.vips[addr4(a)] = true
+		j.vips[dataplane.Number4(a)] = true
 	}
 	for _, a := range sc.Servers {
-		j.servers[addr4(a)] = true
+		j.servers[dataplane.Number4(a)] = true
 	}
 	return j
 }
@@ -72,7 +72,7 @@ func (j *judge) place(side Side, c *captured, marked bool) (link uint8, own bool
 
 func (j *judge) fromVIP(a *ends) bool {
 	return j.vips[a.src] || len(j.targets) > 0 &&
-		slices.ContainsFunc(j.targets, func(t classify.Target) bool { return t.Has(a.proto, fromAddr4(a.src), a.sport) })
+		slices.ContainsFunc(j.targets, func(t classify.Target) bool { return t.Has(a.proto, dataplane.Addr4(a.src), a.sport) })
 }
 
 // ends are the addresses of a packet, in host byte order, and where it has them

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"natlb/dataplane"
 	"natlb/internal/ipvsadm"
 	"natlb/ipvs"
 )
@@ -156,7 +157,7 @@ func (t *tally) event(e *ipvs.Event, _ *Conn, _ time.Time) {
 
 // meet takes down where a connection went.
 func (t *tally) meet(e *ipvs.Event, at time.Duration) {
-	key := flowKey{addr4(e.Client.Addr()), addr4(e.Virtual.Addr()), e.Client.Port(), e.Virtual.Port(), e.Proto, at}
+	key := flowKey{dataplane.Number4(e.Client.Addr()), dataplane.Number4(e.Virtual.Addr()), e.Client.Port(), e.Virtual.Port(), e.Proto, at}
 	end := t.met[key]
 	if end == nil {
 		if len(t.met) >= mostFlows {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,27 @@ const MaxFile = 16 << 20
 type File struct {
 	*ipvsadm.Rules
 	Wanted *control.State // what the lines make of a fresh director
+}
+
+// ReadWithin is [Read] of what open opens, and returns when ctx ends: a pipe may
+// keep it waiting for ever, and names in the file take their time to look up. The
+// fault of open comes back as it is.
+func ReadWithin(ctx context.Context, open func() (io.ReadCloser, error), name string) (file *File, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var f io.ReadCloser
+		if f, err = open(); err == nil {
+			defer f.Close()
+			file, err = Read(f, name)
+		}
+	}()
+	select {
+	case <-done:
+		return file, err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("stopped while reading %s", name)
+	}
 }
 
 // Read reads and judges a rules file, without a running director. name is the

@@ -79,32 +79,22 @@ func (a *applying) run(ctx context.Context, name string) error {
 	return a.apply(ctx, client)
 }
 
-// read reads the file. A pipe may keep it waiting for ever: then a signal ends the
-// waiting, which the end of the process ends for good.
-func (a *applying) read(ctx context.Context, name string) (file *rules.File, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		file, err = a.readNow(name)
-	}()
-	select {
-	case <-done:
-		return file, err
-	case <-ctx.Done():
-		return nil, hinted{fmt.Errorf("stopped while reading %s", shownName(name)), "nothing was changed"}
+// read reads the file. When a signal ends that, nothing has been changed yet.
+func (a *applying) read(ctx context.Context, name string) (*rules.File, error) {
+	file, err := rules.ReadWithin(ctx, func() (io.ReadCloser, error) {
+		if name == "-" {
+			return io.NopCloser(a.env.Stdin), nil
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, hinted{err, "natlb save > FILE writes one"}
+		}
+		return f, nil
+	}, shownName(name))
+	if err != nil && ctx.Err() != nil {
+		return nil, hinted{err, "nothing was changed"}
 	}
-}
-
-func (a *applying) readNow(name string) (*rules.File, error) {
-	if name == "-" {
-		return rules.Read(a.env.Stdin, shownName(name))
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, hinted{err, "natlb save > FILE writes one"}
-	}
-	defer f.Close()
-	return rules.Read(f, name)
+	return file, err
 }
 
 // shownName is what messages call the file.

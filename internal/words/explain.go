@@ -1,7 +1,6 @@
 package words
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -43,7 +42,7 @@ copy of what it touches: nothing changes, and the next packet is treated so.`,
 			case err != nil:
 				return err
 			case asJSON:
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(explanationJSON{1, x})
+				return printJSON(cmd.OutOrStdout(), x)
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), explanationText(x))
 			return err
@@ -56,12 +55,6 @@ copy of what it touches: nothing changes, and the next packet is treated so.`,
 	f.StringVar(&q.Link, "via", "", "interface that the packet comes in by (default: the one that leads to its sender)")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object, with all servers")
 	return e.talks(cmd)
-}
-
-// explanationJSON is what --json prints.
-type explanationJSON struct {
-	Schema int `json:"schema"`
-	*ipvs.Explanation
 }
 
 // question reads a command line.
