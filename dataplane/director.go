@@ -71,6 +71,7 @@ type Director struct {
 	templates templates
 	defence   defence
 	limiter   limiter
+	taps      []*Tap // replaced, never written to
 	stream    stream
 	following bool // somebody wants the events of connections and changes
 

@@ -13,6 +13,7 @@ import (
 // first: they count packets that the way on then refuses (semantics 5.2).
 func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
 	srv := &s.view.servers[c.Dest]
+	s.met.conn = c
 	s.countIn(c, srv, p)
 	s.step(c, r, srv, conntrack.In, p, now)
 	c.InPkts++
@@ -46,6 +47,7 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r con
 func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
+	s.met.conn = c
 	hop := s.routes.lookup(s.view.host, p.Dst)
 	if hop.Kind == HopElsewhere {
 		return DropElsewhere // nobody else would translate it

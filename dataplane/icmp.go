@@ -66,6 +66,7 @@ func (s *Shard) scheduleError(f *Frame, p, q *rewrite.Packet, now time.Duration)
 func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
+	s.met.conn = c
 	hop := s.routes.lookup(s.view.host, p.Dst)
 	if v := s.routable(f, p, hop, now); v != Forward {
 		return v
@@ -87,6 +88,7 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
+	s.met.conn = c
 	if !c.Masq() {
 		return DropMethod
 	}

@@ -39,7 +39,8 @@ type Shard struct {
 	ending   ipvs.Reason   // why an entry that ends now does; 0: its time is up
 	announce []uint32      // VIPs to announce by ARP in the next batch
 	journal  journal
-	rivals   int // claims to a VIP that this batch has written down
+	taps     []*Tap // mostly none; see tapped
+	rivals   int    // claims to a VIP that this batch has written down
 
 	out     outbox
 	pkt     rewrite.Packet
@@ -49,9 +50,11 @@ type Shard struct {
 	resolve []Resolve
 	ahead   [MaxBatch]uint32 // hashes of a batch's clients
 
-	asked   asked      // how the packet in the works has come here
-	foreign handedList // packets of this batch that are other shards'
-	handed  uint64     // packets handed over since the start
+	met     met            // what the packet in the works is part of, for the taps
+	tapPkt  rewrite.Packet // the packet as it came, for them
+	asked   asked          // how the packet in the works has come here
+	foreign handedList     // packets of this batch that are other shards'
+	handed  uint64         // packets handed over since the start
 }
 
 // expireBudget bounds the entries that one batch looks at to end connections.
@@ -94,6 +97,9 @@ func (s *Shard) open(now time.Duration) time.Duration {
 	s.frags.expire(s, now)
 	s.retryWaiting(now)
 	s.announceVIPs()
+	if len(s.taps) > 0 {
+		s.tapLate(now)
+	}
 	return now
 }
 
@@ -142,7 +148,12 @@ func (s *Shard) NextTimer(now time.Duration) time.Duration {
 // output. It is called between Begin and End with Begin's now.
 func (s *Shard) Process(f *Frame, now time.Duration) Verdict {
 	s.ledger.received++
-	v := s.process(f, now)
+	var v Verdict
+	if len(s.taps) == 0 {
+		v = s.process(f, now)
+	} else {
+		v = s.tapped(f, now, func() Verdict { return s.process(f, now) })
+	}
 	s.ledger.enter(v, 1, f, now)
 	return v
 }

@@ -173,14 +173,23 @@ func (s *Shard) take(h *handed, now time.Duration) {
 	s.asked = h.asked
 	s.frags.cuts = append(s.frags.cuts[:0], h.cuts...)
 	s.frags.frames = h.held
-	v := DropTransport
-	if rewrite.ParseIPv4(h.frame.Data, &s.pkt) == rewrite.FaultNone {
-		v = s.packet(&h.frame, &s.pkt, now)
+	var v Verdict
+	if len(s.taps) == 0 {
+		v = s.taken(h, now)
+	} else {
+		v = s.tapped(&h.frame, now, func() Verdict { return s.taken(h, now) })
 	}
 	s.frags.cuts = s.frags.cuts[:0]
 	s.asked = askedNot
 	s.ledger.taken += 1 + h.held
 	s.ledger.enter(v, 1+h.held, &h.frame, now)
+}
+
+func (s *Shard) taken(h *handed, now time.Duration) Verdict {
+	if rewrite.ParseIPv4(h.frame.Data, &s.pkt) != rewrite.FaultNone {
+		return DropTransport
+	}
+	return s.packet(&h.frame, &s.pkt, now)
 }
 
 // HandedOver returns how many packets have come to another shard than the one

@@ -50,6 +50,7 @@ func (s *Shard) request(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.D
 	}
 	if !srv.Available() {
 		if s.view.settings.expireNodestConn == 0 {
+			s.met.conn = c
 			return DropServerGone // silently, and the timer runs on
 		}
 		return s.schedule(f, p, r, now)
@@ -92,6 +93,9 @@ func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now tim
 	var r conntrack.Ref
 	if v == Forward {
 		r, v = s.connect(p, svc, n, mark, now)
+	}
+	if old != 0 && s.met.why == ipvs.PickedNew {
+		s.met.why = ipvs.PickedReuse
 	}
 	// In a full table the new connection may have got the old one's place.
 	if old != 0 && old != r && s.table.At(old).NControl == 0 {
@@ -162,6 +166,7 @@ func (s *Shard) pick(p *rewrite.Packet, svc *serviceView, now time.Duration) (n 
 	mapPort := ownPort
 	switch {
 	case svc.flags&ipvs.FlagPersistent != 0:
+		s.met.why = ipvs.PickedTemplate
 		n.template, n.server = s.dir.templates.adopt(s, p, svc, now)
 		if n.server != nil && n.template == 0 {
 			return n, DropTableFull
@@ -186,6 +191,7 @@ func (s *Shard) pick(p *rewrite.Packet, svc *serviceView, now time.Duration) (n 
 // schedulePick asks the scheduler of a service.
 func (s *Shard) schedulePick(p *rewrite.Packet, svc *serviceView, now time.Duration) *ipvs.RealServer {
 	s.flow = flowOf(p)
+	s.met.why = ipvs.PickedNew
 	return svc.schedule(&s.flow, now)
 }
 
@@ -240,6 +246,7 @@ func (s *Shard) bind(c *conntrack.Conn4, svc *serviceView, n newConn, mark uint3
 // onePacket forwards a datagram of a one-packet service by a connection that
 // lives for this datagram only and that no reply finds (semantics 6.4).
 func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newConn, mark uint32, now time.Duration) Verdict {
+	s.met.why = ipvs.PickedOnePacket
 	c := &s.passing
 	*c = conntrack.Conn4{
 		CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto,

@@ -57,6 +57,10 @@ type Director interface {
 	// result is the caller's.
 	Explain(q ipvs.Question) (*ipvs.Explanation, error)
 
+	// Capture begins a capture. The error wraps ipvs.ErrInvalid for a filter that
+	// makes no sense, or says that there are too many.
+	Capture(want Capture) (CaptureFeed, error)
+
 	// Setup says how the director was started and what it stands on.
 	Setup() Setup
 }

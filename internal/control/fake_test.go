@@ -27,6 +27,7 @@ type fakeDirector struct {
 	yielded  int
 	list     []ipvs.ConnStatus // yielded first
 	setup    Setup
+	feed     *fakeFeed
 
 	following bool
 	done      chan struct{} // closed when Connections returns
@@ -114,6 +115,14 @@ func (f *fakeDirector) Marks(words []string) (string, error) {
 
 func (f *fakeDirector) Sysctls() []Sysctl {
 	return []Sysctl{{"conn_tab_bits", "12", "12", "size of the table"}}
+}
+
+func (f *fakeDirector) Capture(want Capture) (CaptureFeed, error) {
+	if f.feed == nil {
+		return nil, fmt.Errorf("%w: no capture here", ipvs.ErrInvalid)
+	}
+	f.feed.want = want
+	return f.feed, nil
 }
 
 func (f *fakeDirector) Setup() Setup { return f.setup }

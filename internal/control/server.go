@@ -110,6 +110,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /v1/marks", s.serveMarks)
 	mux.HandleFunc("GET /v1/explain", s.serveExplain)
 	mux.HandleFunc("GET /v1/state", s.serveState)
+	mux.HandleFunc("GET /v1/capture", s.serveCapture)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.reply(w, http.StatusNotFound, failure{header: s.header(), Code: codeBadRequest,
 			Message: fmt.Sprintf("%s %s: no such request", r.Method, r.URL.Path)})

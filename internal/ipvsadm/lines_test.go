@@ -249,6 +249,9 @@ func (realDirector) Counters() []control.Counter { return nil }
 func (realDirector) Ledger() control.Ledger      { return control.Ledger{} }
 func (realDirector) Sysctls() []control.Sysctl   { return nil }
 func (realDirector) Setup() control.Setup        { return control.Setup{} }
+func (realDirector) Capture(control.Capture) (control.CaptureFeed, error) {
+	return nil, ipvs.ErrUnsupported
+}
 
 // beyond reports whether a line is about what a director does not have in this
 // version: IPv6, SCTP, the persistence engine.

@@ -41,6 +41,10 @@ func (d director) Sysctls() []control.Sysctl   { return nil }
 
 func (d director) Setup() control.Setup { return control.Setup{} }
 
+func (director) Capture(control.Capture) (control.CaptureFeed, error) {
+	return nil, ipvs.ErrUnsupported
+}
+
 func (d director) Explain(ipvs.Question) (*ipvs.Explanation, error) { return nil, ipvs.ErrInvalid }
 
 func (d director) Marks([]string) (string, error) { return "", nil }

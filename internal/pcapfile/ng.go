@@ -12,6 +12,7 @@ const (
 	blockInterface = 1
 	blockOldPacket = 2 // obsolete, still found
 	blockSimple    = 3
+	blockStats     = 5
 	blockPacket    = 6
 
 	sectionMagic = 0x1a2b3c4d
@@ -28,6 +29,9 @@ const (
 	optIfTsResol  = 9
 	optIfTsOffset = 14
 	optFlags      = 2 // of a packet
+
+	optStatReceived = 4
+	optStatDropped  = 5
 )
 
 // ng reads pcapng: a file of blocks, each with its type, its length, its
@@ -137,12 +141,13 @@ func (g *ng) block(kind uint32, body []byte, p *Packet) (bool, error) {
 	end := head + int(captured)
 	i := &g.interfaces[id]
 	*p = Packet{
-		Data:     body[head:end:end],
-		Time:     i.time(uint64(g.order.Uint32(body[4:]))<<32 | uint64(g.order.Uint32(body[8:]))),
-		WireLen:  max(g.order.Uint32(body[16:]), captured),
-		LinkType: i.linkType,
-		options:  body[min(head+int(captured+3)&^3, len(body)):],
-		order:    g.order,
+		Data:      body[head:end:end],
+		Interface: id,
+		Time:      i.time(uint64(g.order.Uint32(body[4:]))<<32 | uint64(g.order.Uint32(body[8:]))),
+		WireLen:   max(g.order.Uint32(body[16:]), captured),
+		LinkType:  i.linkType,
+		options:   body[min(head+int(captured+3)&^3, len(body)):],
+		order:     g.order,
 	}
 	for o := range options(p.options, g.order) {
 		if o.code == optFlags && len(o.value) == 4 {

@@ -56,6 +56,7 @@ type Packet struct {
 	Time      int64     // nanoseconds since 1970
 	WireLen   uint32    // bytes that the packet had; above len(Data) it was captured short
 	LinkType  LinkType  // what Data begins with
+	Interface uint32    // of a pcapng file's section, in the order of their blocks
 	Direction Direction // as pcapng's flags say it
 
 	options []byte // of a pcapng block
@@ -76,4 +77,11 @@ func (p *Packet) Comments() (all []string) {
 		}
 	}
 	return all
+}
+
+// Stats is what a capture says of one interface.
+type Stats struct {
+	Interface uint32
+	Received  uint64 // packets
+	Dropped   uint64 // packets that there was no room for
 }

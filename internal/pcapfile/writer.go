@@ -11,6 +11,7 @@ type Writer struct {
 	out      *bufio.Writer
 	linkType LinkType
 	ng       bool
+	size     int64
 	scratch  []byte
 }
 
@@ -25,13 +26,14 @@ func NewWriter(out io.Writer, t LinkType) *Writer {
 	b = append(b, make([]byte, 8)...)
 	b = le.AppendUint32(b, snapLen)
 	b = le.AppendUint32(b, uint32(t))
+	w.size = int64(len(b))
 	w.out.Write(b) // a fault shows at the next one: it is kept
 	return w
 }
 
-// NewNGWriter starts a pcapng file, which has room for comments. Its packets
-// are those of one interface.
-func NewNGWriter(out io.Writer, t LinkType, name string) *Writer {
+// NewNGWriter starts a pcapng file, which has room for comments, with packets of
+// the interfaces of those names, which Packet.Interface counts from 0.
+func NewNGWriter(out io.Writer, t LinkType, names ...string) *Writer {
 	w := &Writer{out: bufio.NewWriterSize(out, 1<<18), linkType: t, ng: true}
 	section := le.AppendUint32(nil, sectionMagic)
 	section = le.AppendUint16(section, 1)
@@ -39,12 +41,14 @@ func NewNGWriter(out io.Writer, t LinkType, name string) *Writer {
 	section = le.AppendUint64(section, ^uint64(0)) // length not known
 	w.block(blockSection, section)
 
-	i := le.AppendUint16(nil, uint16(t))
-	i = le.AppendUint16(i, 0)
-	i = le.AppendUint32(i, snapLen)
-	i = appendOption(i, optIfName, name)
-	i = appendOption(i, optIfTsResol, "\x09")
-	w.block(blockInterface, appendOption(i, optEnd, ""))
+	for _, name := range names {
+		i := le.AppendUint16(nil, uint16(t))
+		i = le.AppendUint16(i, 0)
+		i = le.AppendUint32(i, snapLen)
+		i = appendOption(i, optIfName, name)
+		i = appendOption(i, optIfTsResol, "\x09")
+		w.block(blockInterface, appendOption(i, optEnd, ""))
+	}
 	return w
 }
 
@@ -61,11 +65,12 @@ func (w *Writer) Write(p *Packet, comments ...string) error {
 		b = le.AppendUint32(b, uint32(len(p.Data)))
 		b = le.AppendUint32(b, wire)
 		w.scratch = b
+		w.size += int64(len(b) + len(p.Data))
 		w.out.Write(b)
 		_, err := w.out.Write(p.Data)
 		return err
 	}
-	b := le.AppendUint32(w.scratch[:0], 0) // the interface
+	b := le.AppendUint32(w.scratch[:0], p.Interface)
 	b = le.AppendUint32(b, uint32(uint64(p.Time)>>32))
 	b = le.AppendUint32(b, uint32(p.Time))
 	b = le.AppendUint32(b, uint32(len(p.Data)))
@@ -84,11 +89,36 @@ func (w *Writer) Write(p *Packet, comments ...string) error {
 	return w.block(blockPacket, b)
 }
 
+// WriteStats adds what is known of an interface so far: packets received, and
+// dropped for want of room. The last such block of an interface counts. The comment
+// may be empty. Nothing is written to a classic pcap file.
+func (w *Writer) WriteStats(at int64, stats Stats, comment string) error {
+	if !w.ng {
+		return nil
+	}
+	b := le.AppendUint32(w.scratch[:0], stats.Interface)
+	b = le.AppendUint32(b, uint32(uint64(at)>>32))
+	b = le.AppendUint32(b, uint32(at))
+	if comment != "" {
+		b = appendOption(b, optComment, comment)
+	}
+	b = appendOption(b, optStatReceived, string(le.AppendUint64(nil, stats.Received)))
+	b = appendOption(b, optStatDropped, string(le.AppendUint64(nil, stats.Dropped)))
+	b = appendOption(b, optEnd, "")
+	w.scratch = b
+	return w.block(blockStats, b)
+}
+
+// Size returns how many bytes the file has so far, those included that are not
+// flushed yet.
+func (w *Writer) Size() int64 { return w.size }
+
 // Flush writes out what is buffered, and returns the first fault of all writes.
 func (w *Writer) Flush() error { return w.out.Flush() }
 
 func (w *Writer) block(kind uint32, body []byte) error {
 	length := uint32(blockLen + len(body))
+	w.size += int64(length)
 	var head [blockHeadLen]byte
 	le.PutUint32(head[:], kind)
 	le.PutUint32(head[4:], length)

@@ -96,13 +96,13 @@ func (b *book) enter(e *ipvs.Event) {
 	flags := b.flags[e.Service]
 	switch {
 	case e.Reason == ipvs.Awaited:
-		c.Why = WhyData
+		c.Why = ipvs.PickedData
 	case flags&ipvs.FlagOnePacket != 0 && e.Proto == ipvs.UDP:
-		c.Why = WhyOnePkt
+		c.Why = ipvs.PickedOnePacket
 	case flags&ipvs.FlagPersistent != 0 && !b.adopted:
-		c.Why = WhyTemplate
+		c.Why = ipvs.PickedTemplate
 	default:
-		c.Why = WhyNew
+		c.Why = ipvs.PickedNew
 	}
 }
 
@@ -119,8 +119,8 @@ func (b *book) died(e *ipvs.Event) *Conn {
 			c = o
 		}
 	}
-	if c != newest && e.Reason == ipvs.Reused && newest.Why == WhyNew {
-		newest.Why = WhyReuse
+	if c != newest && e.Reason == ipvs.Reused && newest.Why == ipvs.PickedNew {
+		newest.Why = ipvs.PickedReuse
 	}
 	b.remove(c, newest)
 	c.State, c.Ended, c.End = e.State, e.Reason.String(), e.At-epoch

@@ -10,15 +10,6 @@ import (
 	"natlb/ipvs"
 )
 
-// Why a connection went to the server that it went to.
-const (
-	WhyNew      = "new"        // the scheduler's pick
-	WhyTemplate = "template"   // its client's persistence template said so
-	WhyReuse    = "reuse"      // the scheduler's pick, in the place of an old connection of the same ports
-	WhyData     = "data"       // it was announced by another connection (FTP)
-	WhyOnePkt   = "one-packet" // the scheduler's pick, for one datagram
-)
-
 // StillOpen is the end of a connection that the capture does not show.
 const StillOpen = "open"
 
@@ -33,9 +24,9 @@ type Conn struct {
 	Mark     uint32
 	Template bool
 
-	Why   string // WhyNew or another; empty for a template
-	State string // the last one
-	Ended string // the reason, or StillOpen
+	Why   ipvs.Why // NotPicked for a template
+	State string   // the last one
+	Ended string   // the reason, or StillOpen
 	Start time.Duration
 	End   time.Duration // 0 with StillOpen
 
@@ -74,7 +65,7 @@ func (c *Conn) MarshalJSON() ([]byte, error) {
 		OutBytes uint64         `json:"out_bytes"`
 	}{
 		c.Service.String(), protocolWord(c.Proto), c.Client, c.Virtual, c.Dest, c.Mark, c.Template,
-		c.Why, c.State, c.Ended, c.Start, c.End, c.InPackets, c.OutPackets, c.InBytes, c.OutBytes,
+		c.Why.String(), c.State, c.Ended, c.Start, c.End, c.InPackets, c.OutPackets, c.InBytes, c.OutBytes,
 	})
 }
 

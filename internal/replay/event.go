@@ -33,7 +33,7 @@ func (l *eventLog) write(e *ipvs.Event, c *Conn, at time.Time) {
 	}
 	out := event{Schema, control.JSONOfEvent(&control.Event{Event: *e, Time: at}), e.At - epoch, ""}
 	if c != nil && e.Kind == ipvs.EventBorn {
-		out.Why = c.Why
+		out.Why = c.Why.String()
 	}
 	json.NewEncoder(l.out).Encode(out)
 }
@@ -60,8 +60,8 @@ func eventText(e *ipvs.Event, c *Conn) string {
 	case ipvs.EventDied:
 		line += fmt.Sprintf("%s, %v", e.State, e.Reason)
 	default:
-		if line += e.State; c != nil && c.Why != "" {
-			line += ", " + c.Why
+		if line += e.State; c != nil && c.Why != ipvs.NotPicked {
+			line += ", " + c.Why.String()
 		}
 	}
 	return line

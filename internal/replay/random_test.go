@@ -46,7 +46,7 @@ func balance(r *Result) error {
 		if !c.Template && c.Ended == StillOpen {
 			open[place{c.Service, c.Dest.Addr()}]++
 		}
-		if c.Why == WhyData {
+		if c.Why == ipvs.PickedData {
 			made++ // it was announced, no service counts it
 		}
 	}

@@ -87,7 +87,7 @@ func (r *Result) writeConnections(w io.Writer, rows int) {
 		if ended != StillOpen {
 			ended += " at " + seconds(c.End)
 		}
-		why, client, virtual := c.Why, c.Client.String(), c.Virtual.String()
+		why, client, virtual := c.Why.String(), c.Client.String(), c.Virtual.String()
 		if c.Template {
 			why, client = "(template)", c.Client.Addr().String()
 		}

@@ -3,6 +3,7 @@ package words
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"log/slog"
 	"net/netip"
@@ -27,7 +28,10 @@ type bench struct{ *dataplane.Director }
 func (bench) Counters() []control.Counter { return nil }
 func (bench) Ledger() control.Ledger      { return control.Ledger{} }
 func (bench) Setup() control.Setup        { return control.Setup{} }
-func (bench) Sysctls() []control.Sysctl   { return nil }
+func (bench) Capture(control.Capture) (control.CaptureFeed, error) {
+	return nil, errors.ErrUnsupported
+}
+func (bench) Sysctls() []control.Sysctl { return nil }
 
 const benchRules = `-A -t 10.10.1.1:80 -s wlc -p 300 -M 255.255.255.0
 -a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m -w 1
