@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -51,6 +52,9 @@ type pathOnly struct{ *dataplane.Director }
 func (pathOnly) Ledger() control.Ledger      { return control.Ledger{} }
 func (pathOnly) Counters() []control.Counter { return nil }
 func (pathOnly) Setup() control.Setup        { return control.Setup{} }
+func (pathOnly) Capture(control.Capture) (control.CaptureFeed, error) {
+	return nil, errors.ErrUnsupported
+}
 
 // Sysctls implements [control.Director].
 func (p pathOnly) Sysctls() (all []control.Sysctl) {
