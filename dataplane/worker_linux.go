@@ -26,6 +26,7 @@ type Worker struct {
 	ports []Port
 	polls []unix.PollFd // one per port, and the wake-up descriptor last
 	ready int           // descriptors that the last wait found ready
+	waits waits
 	wake  int
 	in    [MaxBatch]Frame
 	out   [][]Frame // what the batch sends, by link
@@ -38,17 +39,10 @@ type Worker struct {
 
 type sendStats struct{ sent, failed atomic.Uint64 }
 
-// Bounds of the wait: timers need no better than the shortest, and the
-// longest is how soon a wake-up that got lost would be made good.
-const (
-	shortestWait = 20 * time.Millisecond
-	longestWait  = time.Second
-)
-
 // NewWorker returns the loop for shard i of d with one port for each of the
 // director's links. The clock tells the time since the director started; resolve
 // is handed neighbours to ask for, and must not block.
-func NewWorker(d *Director, i int, ports []Port, clock func() time.Duration, resolve func([]Resolve)) (*Worker, error) {
+func NewWorker(d *Director, i int, ports []Port, polling Polling, clock func() time.Duration, resolve func([]Resolve)) (*Worker, error) {
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
@@ -58,6 +52,7 @@ func NewWorker(d *Director, i int, ports []Port, clock func() time.Duration, res
 		polls: make([]unix.PollFd, len(ports)+1), out: make([][]Frame, len(ports)),
 		replaced: map[int]Port{}, stats: make([]sendStats, len(ports)),
 	}
+	w.waits.polling = polling
 	w.driver = d.NewDriver(i, w.emit)
 	for i, p := range ports {
 		w.polls[i] = pollFor(p)
@@ -217,24 +212,6 @@ func (w *Worker) takeReplaced() {
 		w.ports[i], w.polls[i] = p, pollFor(p)
 		delete(w.replaced, i)
 	}
-}
-
-// wait sleeps until a frame, a wake-up or the next timer.
-func (w *Worker) wait() error {
-	timeout := min(w.shard.NextTimer(w.clock()), longestWait)
-	if timeout > 0 { // 0 is work left over from the last batch
-		timeout = max(timeout, shortestWait)
-	}
-	n, err := unix.Poll(w.polls, int(timeout.Milliseconds()))
-	if err != nil && err != unix.EINTR {
-		return fmt.Errorf("poll: %w", err)
-	}
-	w.ready = max(n, 0)
-	if w.polls[len(w.ports)].Revents != 0 {
-		var b [8]byte
-		unix.Read(w.wake, b[:])
-	}
-	return nil
 }
 
 func (w *Worker) close() {

@@ -11,7 +11,7 @@ import (
 )
 
 func runCommand() *cobra.Command {
-	cfg := daemon.Config{Guard: daemon.GuardAuto, Version: version}
+	cfg := daemon.Config{Guard: daemon.GuardAuto, Polling: daemon.DefaultPolling, Version: version}
 	var debug, noFTP bool
 	cmd := &cobra.Command{
 		Use:   "run --vip-if IF --dip-if IF",
@@ -43,6 +43,7 @@ func runCommand() *cobra.Command {
 	f.IntSliceVar(&cfg.FTPPorts, "ftp-ports", []int{21}, "virtual ports of FTP services, whose data connections natlb follows (at most 8)")
 	f.BoolVar(&noFTP, "no-ftp", false, "do not follow the data connections of FTP")
 	f.IntVar(&cfg.MaxConns, "max-conns", 0, "cap on connections (default: what fits into a quarter of the memory)")
+	f.StringVar((*string)(&cfg.Polling), "poll", string(cfg.Polling), "wait for frames asleep (idle), looking for a moment first (adaptive), or never asleep (busy)")
 	f.IntVar(&cfg.Ring, "ring", daemon.DefaultRing, "frames that the receive ring of a link holds; 0: no ring")
 	f.BoolVar(&cfg.MergeUDP, "merge-datagrams", false, "send neighbouring datagrams of a flow as one super-packet, as is done with TCP")
 	f.IntVar(&cfg.Shards, "shards", 0, "threads that share the clients among them (default: half of the processors)")

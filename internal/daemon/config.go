@@ -29,12 +29,13 @@ type Config struct {
 	NoRoute  bool     // do not act as the real servers' gateway
 	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
-	Ring     int              // frames that a receive ring holds, 0: no ring
-	MergeUDP bool             // send neighbouring datagrams of a flow as one super-packet
-	MaxConns int              // cap on connections, 0: the default
-	Shards   int              // threads that share the clients among them, 0: the default
-	Reload   <-chan os.Signal // asks to apply Rules again; may be nil
-	Version  string           // of natlb
+	Ring     int               // frames that a receive ring holds, 0: no ring
+	MergeUDP bool              // send neighbouring datagrams of a flow as one super-packet
+	Polling  dataplane.Polling // how a thread waits for frames
+	MaxConns int               // cap on connections, 0: the default
+	Shards   int               // threads that share the clients among them, 0: the default
+	Reload   <-chan os.Signal  // asks to apply Rules again; may be nil
+	Version  string            // of natlb
 	Log      *slog.Logger
 }
 
@@ -49,6 +50,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("--shards takes a number from 1 to %d, not %d", maxShards, c.Shards)
 	case c.Ring < 0 || c.Ring > maxRing:
 		return fmt.Errorf("--ring takes a number of frames from 0 to %d, not %d", maxRing, c.Ring)
+	case !slices.Contains(dataplane.Pollings, c.Polling):
+		return fmt.Errorf("--poll takes idle, adaptive or busy, not %q", c.Polling)
 	case c.MaxConns < 0:
 		return fmt.Errorf("--max-conns takes a number of connections, not %d", c.MaxConns)
 	case len(c.FTPPorts) > maxFTPPorts:
@@ -80,6 +83,9 @@ const (
 	DefaultRing = 8192
 	maxRing     = 1 << 20
 )
+
+// DefaultPolling leaves the processors to others while nothing comes.
+const DefaultPolling = dataplane.PollIdle
 
 // maxFTPPorts is as many as the kernel's module takes (IP_VS_APP_MAX_PORTS).
 const maxFTPPorts = 8

@@ -114,7 +114,7 @@ func (d *daemon) open() (err error) {
 		return err
 	}
 	for i := range d.cfg.Shards {
-		w, err := dataplane.NewWorker(d.director, i, d.links.ofShard(i), d.now, d.resolve)
+		w, err := dataplane.NewWorker(d.director, i, d.links.ofShard(i), d.cfg.Polling, d.now, d.resolve)
 		if err != nil {
 			return err
 		}
