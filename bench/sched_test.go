@@ -11,35 +11,115 @@ import (
 )
 
 // BenchmarkSchedule picks servers for new connections of 1024 clients to 64
-// addresses. Weights and connection counts are mixed, nobody is refused.
+// addresses, in three states of a service. Weights and connection counts are
+// mixed.
+//
+//   - still: nothing changes between picks.
+//   - busy: every pick becomes an active connection, and the oldest of eight for
+//     each server closes and ends, so that three servers have changed.
+//   - drained: of sixteen servers one is left, the others are quiesced.
 func BenchmarkSchedule(b *testing.B) {
 	flows := flows()
 	for _, name := range sched.Names() {
 		if name == "none" {
 			continue // picks nothing, for nothing
 		}
-		for _, n := range []int{2, 16, 256, 1024} {
-			b.Run(fmt.Sprintf("sched=%s/servers=%d", name, n), func(b *testing.B) {
-				s := filled(b, name, n)
-				for i := range flows { // caches learn the addresses
-					if s.Schedule(&flows[i], time.Second) == nil {
-						b.Fatalf("%s with %d servers picks nobody for %v", name, n, flows[i])
+		for _, state := range []string{"still", "busy", "drained"} {
+			for _, n := range []int{2, 16, 128, 1024} {
+				b.Run(fmt.Sprintf("sched=%s/state=%s/servers=%d", name, state, n), func(b *testing.B) {
+					s, servers := filled(b, name, n)
+					bind := func(*ipvs.RealServer) {}
+					switch state {
+					case "busy":
+						bind = churn(8 * n)
+					case "drained":
+						drain(s, servers)
 					}
-				}
-				b.ReportAllocs()
-				i := 0
-				for b.Loop() {
-					s.Schedule(&flows[i%len(flows)], time.Second)
-					i++
-				}
-			})
+					i := 0
+					pick := func() {
+						if server := s.Schedule(&flows[i%len(flows)], time.Second); server != nil {
+							bind(server)
+						} else if state == "still" {
+							b.Fatalf("%s with %d servers picks nobody", name, n)
+						}
+						i++
+					}
+					for range max(len(flows), 16*n) { // caches learn the addresses, counts settle
+						pick()
+					}
+					b.ReportAllocs()
+					for b.Loop() {
+						pick()
+					}
+				})
+			}
 		}
 	}
 }
 
-// filled returns a scheduler with n servers of weights 1..7, with up to 7
+// churn returns what is done with each picked server while that many connections
+// live.
+func churn(live int) func(*ipvs.RealServer) {
+	conns, next := make([]*ipvs.RealServer, live), 0
+	return func(s *ipvs.RealServer) {
+		s.BindInactive()
+		s.Activate()
+		if old := conns[next]; old != nil {
+			old.UnbindInactive()
+		}
+		conns[next] = s
+		if next++; next == live {
+			next = 0
+		}
+		if closing := conns[next]; closing != nil {
+			closing.Deactivate()
+		}
+	}
+}
+
+// drain quiesces all servers but each sixteenth. Clients of those are tried on
+// other slots, where the scheduler can do that.
+func drain(s sched.Scheduler, servers []*ipvs.RealServer) {
+	if r, ok := s.(sched.Reflag); ok {
+		r.SetFlags(ipvs.FlagSched1)
+	}
+	for i, server := range servers {
+		if i%16 != len(servers)%16/2 {
+			server.Configure(&ipvs.Destination{Addr: server.Addr})
+			s.Update(servers, sched.Edit, server)
+		}
+	}
+}
+
+// BenchmarkUpdate tells a scheduler of an edit that changes a weight, and of a
+// server that leaves and comes back.
+func BenchmarkUpdate(b *testing.B) {
+	for _, name := range sched.Names() {
+		for _, change := range []string{"edit", "leave"} {
+			for _, n := range []int{16, 1024} {
+				b.Run(fmt.Sprintf("sched=%s/change=%s/servers=%d", name, change, n), func(b *testing.B) {
+					s, servers := filled(b, name, n)
+					head := servers[0]
+					weight := int32(1)
+					for b.Loop() {
+						if change == "leave" {
+							s.Update(servers[1:], sched.Delete, head)
+							s.Update(servers, sched.Add, head)
+							continue
+						}
+						weight ^= 3
+						head.Configure(&ipvs.Destination{Addr: head.Addr, Weight: weight})
+						s.Update(servers, sched.Edit, head)
+					}
+				})
+			}
+		}
+	}
+}
+
+// filled returns a scheduler with its n servers of weights 1..7, with up to 7
 // active and some inactive connections; none has more active ones than weight.
-func filled(b *testing.B, name string, n int) sched.Scheduler {
+func filled(b *testing.B, name string, n int) (sched.Scheduler, []*ipvs.RealServer) {
 	b.Helper()
 	s, err := sched.New(name, 0, nil)
 	if err != nil {
@@ -60,7 +140,7 @@ func filled(b *testing.B, name string, n int) sched.Scheduler {
 		servers[i] = server
 	}
 	s.Update(servers, sched.Init, nil)
-	return s
+	return s, servers
 }
 
 // flows returns new connections whose addresses come in no order.

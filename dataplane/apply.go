@@ -180,6 +180,7 @@ func (d *Director) editService(cfg ipvs.Service) {
 	defer s.mu.Unlock()
 	switch r, ok := s.sched.(sched.Reflag); {
 	case cfg.Scheduler != s.cfg.Scheduler:
+		s.sched.Update(nil, sched.Init, nil)
 		s.sched = d.newScheduler(cfg)
 		s.sched.Update(s.servers, sched.Init, nil)
 		d.age(cfg.Scheduler, s.sched)
@@ -199,6 +200,9 @@ func (d *Director) deleteService(s *service) {
 		t.service = 0 // the ID may soon mean another service
 		d.book.staleServers = append(d.book.staleServers, r.ID)
 	}
+	s.mu.Lock()
+	s.sched.Update(nil, sched.Init, nil)
+	s.mu.Unlock()
 	s.gone, d.unlisted = true, true
 	delete(d.byKey, s.key)
 	d.book.staleServices = append(d.book.staleServices, s.key)

@@ -33,6 +33,8 @@ type RealServer struct {
 	active     atomic.Int32
 	inactive   atomic.Int32
 	persistent atomic.Int32
+
+	watched atomic.Pointer[spot] // who is told of changes
 }
 
 // NewRealServer returns an available server with the numbers of d and no
@@ -48,7 +50,8 @@ func NewRealServer(id uint32, d *Destination) *RealServer {
 }
 
 // Clone returns a server of its own with the numbers that s has at this moment.
-// No connection is bound to it: it stands in for s where something is tried out.
+// No connection is bound to it and nobody watches it: it stands in for s where
+// something is tried out.
 func (s *RealServer) Clone() *RealServer {
 	c := &RealServer{Addr: s.Addr, ID: s.ID}
 	c.weight.Store(s.weight.Load())
@@ -76,6 +79,7 @@ func (s *RealServer) Configure(d *Destination) (recovered bool) {
 	}
 	s.upper.Store(d.UpperThreshold)
 	s.lower.Store(d.LowerThreshold)
+	s.tell(Fitness)
 	return recovered
 }
 
@@ -85,10 +89,14 @@ func (s *RealServer) Restore(d *Destination) {
 	s.Configure(d)
 	s.lastWeight.Store(d.Weight)
 	s.set(Available)
+	s.tell(Fitness)
 }
 
 // Discard marks the server as deleted.
-func (s *RealServer) Discard() { s.clear(Available) }
+func (s *RealServer) Discard() {
+	s.clear(Available)
+	s.tell(Fitness)
+}
 
 // Weight returns the configured weight; 0 is quiesced.
 func (s *RealServer) Weight() int32 { return s.weight.Load() }
@@ -125,7 +133,9 @@ func (s *RealServer) Eligible() bool { return s.Weight() > 0 && !s.Overloaded() 
 // overload, report whether they did.
 func (s *RealServer) BindInactive() (overloaded bool) {
 	s.inactive.Add(1)
-	return s.raiseOverload()
+	overloaded = s.raiseOverload()
+	s.tell(Counts)
+	return overloaded
 }
 
 // BindTemplate counts a new persistence template.
@@ -138,24 +148,30 @@ func (s *RealServer) BindTemplate() (overloaded bool) {
 func (s *RealServer) Activate() {
 	s.inactive.Add(-1)
 	s.active.Add(1)
+	s.tell(Counts)
 }
 
 // Deactivate moves a connection from the active to the inactive count.
 func (s *RealServer) Deactivate() {
 	s.active.Add(-1)
 	s.inactive.Add(1)
+	s.tell(Counts)
 }
 
 // UnbindActive gives back an active connection.
 func (s *RealServer) UnbindActive() (recovered bool) {
 	s.active.Add(-1)
-	return s.lowerOverload()
+	recovered = s.lowerOverload()
+	s.tell(Counts)
+	return recovered
 }
 
 // UnbindInactive gives back an inactive connection.
 func (s *RealServer) UnbindInactive() (recovered bool) {
 	s.inactive.Add(-1)
-	return s.lowerOverload()
+	recovered = s.lowerOverload()
+	s.tell(Counts)
+	return recovered
 }
 
 // UnbindTemplate gives back a persistence template.
@@ -172,10 +188,11 @@ func (s *RealServer) InUse() bool {
 func (s *RealServer) conns() int64 { return int64(s.active.Load()) + int64(s.inactive.Load()) }
 
 func (s *RealServer) raiseOverload() (raised bool) {
-	if u := s.upper.Load(); u != 0 && s.conns() >= int64(u) {
-		return s.set(Overload)
+	if u := s.upper.Load(); u == 0 || s.conns() < int64(u) || !s.set(Overload) {
+		return false
 	}
-	return false
+	s.tell(Fitness)
+	return true
 }
 
 func (s *RealServer) lowerOverload() (lowered bool) {
@@ -193,7 +210,11 @@ func (s *RealServer) lowerOverload() (lowered bool) {
 			return false
 		}
 	}
-	return s.clear(Overload)
+	if !s.clear(Overload) {
+		return false
+	}
+	s.tell(Fitness)
+	return true
 }
 
 // set and clear report whether they changed something: of several goroutines,

@@ -10,19 +10,20 @@ import (
 // all of them, the first in the list among equals.
 //
 // Source: ip_vs_fo.c.
-type fo struct{ list }
+type fo struct{ contest }
 
-// Schedule compares all servers.
-func (o *fo) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	var best *ipvs.RealServer
-	var heaviest int32
-	for _, s := range o.servers {
-		if weight := s.Weight(); weight > heaviest && !s.Overloaded() {
-			best, heaviest = s, weight
-		}
+func newFO() *fo { return &fo{newContest(heaviest)} }
+
+// heaviest ranks by weight.
+func heaviest(s *ipvs.RealServer) (load int64, per int32) {
+	if !s.Eligible() {
+		return out()
 	}
-	return best
+	return 1, s.Weight()
 }
+
+// Schedule returns the heaviest.
+func (o *fo) Schedule(*Flow, time.Duration) *ipvs.RealServer { return o.winner() }
 
 // Fork implements [Scheduler].
 func (o *fo) Fork(_ *Flow, twin Twins) Scheduler { return &fo{o.fork(twin)} }

@@ -15,12 +15,13 @@ import (
 //
 // Source: ip_vs_lblc.c.
 type lblc struct {
-	list
+	contest        // by the wlc rule
+	roomy   census // see crowded
 	addrCache[*ipvs.RealServer]
 }
 
 func newLBLC() *lblc {
-	l := new(lblc)
+	l := &lblc{contest: newContest(leastLoadPerWeight), roomy: newRoomy()}
 	l.addrCache.init()
 	return l
 }
@@ -32,7 +33,7 @@ func (l *lblc) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
 	if entry != nil && l.givenUp(entry.value) == "" {
 		return entry.value
 	}
-	s := leastLoaded(l.servers)
+	s := l.winner()
 	switch {
 	case s == nil:
 	case entry != nil:
@@ -50,7 +51,7 @@ func (l *lblc) givenUp(s *ipvs.RealServer) string {
 		return outDeleted
 	case s.Weight() <= 0:
 		return outQuiesced
-	case crowded(s, l.servers):
+	case crowded(s, &l.roomy):
 		return outCrowded
 	}
 	return ""
@@ -62,7 +63,8 @@ const outCrowded = "crowded"
 // if it is added again while they last (in the kernel they keep the very same
 // object alive).
 func (l *lblc) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer) {
-	l.servers = servers
+	l.contest.Update(servers, how, changed)
+	l.roomy.Update(servers, how, changed)
 	if how != Add {
 		return
 	}
@@ -77,23 +79,19 @@ func (l *lblc) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.
 func (l *lblc) Merges(how UpdateKind) bool { return how != Add }
 
 // crowded reports whether a server has more active connections than its weight
-// while some server of the service has less than half of its own.
-func crowded(s *ipvs.RealServer, servers []*ipvs.RealServer) bool {
-	if s.Active() <= s.Weight() {
-		return false
-	}
-	for _, other := range servers {
-		if 2*int64(other.Active()) < int64(other.Weight()) {
-			return true
-		}
-	}
-	return false
+// while some server of the service is roomy.
+func crowded(s *ipvs.RealServer, roomy *census) bool { return s.Active() > s.Weight() && roomy.any() }
+
+// newRoomy counts the servers with less active connections than half of their
+// weight.
+func newRoomy() census {
+	return census{of: ipvs.Counts, is: func(s *ipvs.RealServer) bool { return 2*int64(s.Active()) < int64(s.Weight()) }}
 }
 
 // Fork implements [Scheduler]. Of the cache only the entry of f matters to it.
 func (l *lblc) Fork(f *Flow, twin Twins) Scheduler {
 	c := newLBLC()
-	c.list, c.expiration = l.fork(twin), l.expiration
+	c.contest, c.roomy, c.expiration = l.contest.fork(twin), l.roomy.fork(twin), l.expiration
 	if e := l.peek(f.VIP); e != nil {
 		c.put(e.addr, e.lastUse, twin(e.value))
 	}

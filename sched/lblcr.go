@@ -17,12 +17,13 @@ import (
 //
 // Source: ip_vs_lblcr.c.
 type lblcr struct {
-	list
+	contest        // by the wlc rule
+	roomy   census // see crowded
 	addrCache[serverSet]
 }
 
 func newLBLCR() *lblcr {
-	l := new(lblcr)
+	l := &lblcr{contest: newContest(leastLoadPerWeight), roomy: newRoomy()}
 	l.addrCache.init()
 	return l
 }
@@ -31,7 +32,7 @@ func newLBLCR() *lblcr {
 func (l *lblcr) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
 	entry := l.get(f.VIP, now)
 	if entry == nil {
-		s := leastLoaded(l.servers)
+		s := l.winner()
 		if s != nil {
 			l.put(f.VIP, now, serverSet{members: []*ipvs.RealServer{s}, changed: now})
 		}
@@ -42,10 +43,10 @@ func (l *lblcr) Schedule(f *Flow, now time.Duration) *ipvs.RealServer {
 	if l.shrinks(set, now) {
 		set.shrink(now)
 	}
-	if s != nil && !crowded(s, l.servers) {
+	if s != nil && !crowded(s, &l.roomy) {
 		return s // even if it has just left the set
 	}
-	if s = leastLoaded(l.servers); s != nil {
+	if s = l.winner(); s != nil {
 		set.insert(s, now)
 	}
 	return s
@@ -59,7 +60,8 @@ func (l *lblcr) shrinks(set *serverSet, now time.Duration) bool {
 // Update takes the new list. As in lblc, a set's deleted member is a member
 // again if it is added again.
 func (l *lblcr) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer) {
-	l.servers = servers
+	l.contest.Update(servers, how, changed)
+	l.roomy.Update(servers, how, changed)
 	if how != Add {
 		return
 	}
@@ -129,7 +131,7 @@ func (s *serverSet) insert(server *ipvs.RealServer, now time.Duration) {
 // Fork implements [Scheduler]. Of the cache only the set of f matters to it.
 func (l *lblcr) Fork(f *Flow, twin Twins) Scheduler {
 	c := newLBLCR()
-	c.list, c.expiration = l.fork(twin), l.expiration
+	c.contest, c.roomy, c.expiration = l.contest.fork(twin), l.roomy.fork(twin), l.expiration
 	if e := l.peek(f.VIP); e != nil {
 		c.put(e.addr, e.lastUse, serverSet{members: twin.All(e.value.members), changed: e.value.changed})
 	}
@@ -154,7 +156,7 @@ func (l *lblcr) Explain(f *Flow, now time.Duration) Reasons {
 	switch s := set.least(); {
 	case s == nil:
 		fact.Value += "; nobody of it is to be had"
-	case crowded(s, l.servers):
+	case crowded(s, &l.roomy):
 		fact.Value += fmt.Sprintf("; %s is %s", named(s), outCrowded)
 	default:
 		r.Rule = "the least load per weight within the set wins, 256 x active + inactive connections"

@@ -20,22 +20,20 @@ func overhead(s *ipvs.RealServer) int64 {
 // among equals. A weight says no more than whether the server takes part.
 //
 // Source: ip_vs_lc.c.
-type lc struct{ list }
+type lc struct{ contest }
 
-// Schedule compares all servers.
-func (l *lc) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	var best *ipvs.RealServer
-	var least int64
-	for _, s := range l.servers {
-		if !s.Eligible() {
-			continue
-		}
-		if load := overhead(s); best == nil || load < least {
-			best, least = s, load
-		}
+func newLC() *lc { return &lc{newContest(leastLoad)} }
+
+// leastLoad ranks by overhead.
+func leastLoad(s *ipvs.RealServer) (load int64, per int32) {
+	if !s.Eligible() {
+		return out()
 	}
-	return best
+	return overhead(s), 1
 }
+
+// Schedule returns the least loaded.
+func (l *lc) Schedule(*Flow, time.Duration) *ipvs.RealServer { return l.winner() }
 
 // Fork implements [Scheduler].
 func (l *lc) Fork(_ *Flow, twin Twins) Scheduler { return &lc{l.fork(twin)} }

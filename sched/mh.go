@@ -34,11 +34,12 @@ const (
 type mh struct {
 	clientKey
 	list
-	slots [mhSlots]*ipvs.RealServer
+	takers census // spares the fallback its probes when they cannot find anybody
+	slots  [mhSlots]*ipvs.RealServer
 }
 
 func newMH(flags ipvs.ServiceFlags) *mh {
-	m := new(mh)
+	m := &mh{takers: census{is: takes, of: ipvs.Fitness}}
 	m.SetFlags(flags)
 	return m
 }
@@ -50,7 +51,7 @@ func (m *mh) Schedule(f *Flow, _ time.Duration) *ipvs.RealServer {
 	if s := m.slots[slot]; s == nil || takes(s) {
 		return s
 	}
-	if !m.fallback || !anyTakes(m.servers) {
+	if !m.fallback || !m.takers.any() {
 		return nil
 	}
 	for offset := range uint32(mhSlots) {
@@ -71,21 +72,12 @@ func mhProbe(key, slot, offset uint32) uint32 {
 // deleted one can be left there only while there are more servers than slots.
 func takes(s *ipvs.RealServer) bool { return s.Available() && s.Eligible() }
 
-// anyTakes spares the fallback its probes when they cannot find anybody.
-func anyTakes(servers []*ipvs.RealServer) bool {
-	for _, s := range servers {
-		if takes(s) {
-			return true
-		}
-	}
-	return false
-}
-
 // Update fills the table anew. When several adds at once made the list too long,
 // the table is that of the longest list on the way that was not.
-func (m *mh) Update(servers []*ipvs.RealServer, how UpdateKind, _ *ipvs.RealServer) {
+func (m *mh) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer) {
 	before := len(m.servers)
 	m.servers = servers
+	m.takers.Update(servers, how, changed)
 	if len(servers) > mhSlots {
 		if how != Add || before >= mhSlots {
 			return
@@ -172,7 +164,7 @@ func mhHash(key uint64, v uint32) uint32 {
 
 // Fork implements [Scheduler].
 func (m *mh) Fork(_ *Flow, twin Twins) Scheduler {
-	c := &mh{clientKey: m.clientKey, list: m.fork(twin)}
+	c := &mh{clientKey: m.clientKey, takers: m.takers.fork(twin), list: m.fork(twin)}
 	copy(c.slots[:], twin.All(m.slots[:]))
 	return c
 }

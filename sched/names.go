@@ -19,19 +19,19 @@ type setup struct {
 // makers is the table of names: every scheduler that a service can ask for.
 var makers = map[string]func(setup) Scheduler{
 	"dh":    func(setup) Scheduler { return new(dh) },
-	"fo":    func(setup) Scheduler { return new(fo) },
+	"fo":    func(setup) Scheduler { return newFO() },
 	"lblc":  func(setup) Scheduler { return newLBLC() },
 	"lblcr": func(setup) Scheduler { return newLBLCR() },
-	"lc":    func(setup) Scheduler { return new(lc) },
+	"lc":    func(setup) Scheduler { return newLC() },
 	"mh":    func(s setup) Scheduler { return newMH(s.flags) },
 	"none":  func(setup) Scheduler { return new(none) },
-	"nq":    func(setup) Scheduler { return new(nq) },
-	"ovf":   func(setup) Scheduler { return new(ovf) },
+	"nq":    func(setup) Scheduler { return newNQ() },
+	"ovf":   func(setup) Scheduler { return newOVF() },
 	"rr":    func(setup) Scheduler { return newRR() },
-	"sed":   func(setup) Scheduler { return new(sed) },
+	"sed":   func(setup) Scheduler { return newSED() },
 	"sh":    func(s setup) Scheduler { return newSH(s.flags) },
 	"twos":  func(s setup) Scheduler { return newTwos(s.random) },
-	"wlc":   func(setup) Scheduler { return new(wlc) },
+	"wlc":   func(setup) Scheduler { return newWLC() },
 	"wrr":   func(setup) Scheduler { return newWRR() },
 }
 

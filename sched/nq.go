@@ -12,17 +12,20 @@ import (
 // first server that may take any.
 //
 // Source: ip_vs_nq.c.
-type nq struct{ list }
+type nq struct{ contest }
 
-// Schedule looks for an idle server first.
-func (n *nq) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	for _, s := range n.servers {
-		if s.Active() == 0 && s.Eligible() {
-			return s
-		}
+func newNQ() *nq { return &nq{newContest(idleFirst)} }
+
+// idleFirst ranks by delay, which idle servers do not have.
+func idleFirst(s *ipvs.RealServer) (load int64, per int32) {
+	if s.Active() == 0 && s.Eligible() {
+		return 0, 1
 	}
-	return shortestDelay(n.servers)
+	return shortestDelay(s)
 }
+
+// Schedule returns an idle server, or else the one with the shortest delay.
+func (n *nq) Schedule(*Flow, time.Duration) *ipvs.RealServer { return n.winner() }
 
 // Fork implements [Scheduler].
 func (n *nq) Fork(_ *Flow, twin Twins) Scheduler { return &nq{n.fork(twin)} }

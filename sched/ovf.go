@@ -12,20 +12,20 @@ import (
 // refused. UDP connections are never active and never overflow.
 //
 // Source: ip_vs_ovf.c.
-type ovf struct{ list }
+type ovf struct{ contest }
 
-// Schedule compares all servers.
-func (o *ovf) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	var best *ipvs.RealServer
-	var heaviest int32
-	for _, s := range o.servers {
-		weight := s.Weight()
-		if weight > heaviest && s.Active() <= weight && !s.Overloaded() {
-			best, heaviest = s, weight
-		}
+func newOVF() *ovf { return &ovf{newContest(heaviestWithRoom)} }
+
+// heaviestWithRoom ranks by weight those that have not overflowed.
+func heaviestWithRoom(s *ipvs.RealServer) (load int64, per int32) {
+	if s.Active() > s.Weight() {
+		return out()
 	}
-	return best
+	return heaviest(s)
 }
+
+// Schedule returns the heaviest that has not overflowed.
+func (o *ovf) Schedule(*Flow, time.Duration) *ipvs.RealServer { return o.winner() }
 
 // Fork implements [Scheduler].
 func (o *ovf) Fork(_ *Flow, twin Twins) Scheduler { return &ovf{o.fork(twin)} }

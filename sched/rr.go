@@ -17,41 +17,47 @@ import (
 //
 // Source: ip_vs_rr.c.
 type rr struct {
-	list
+	heights
 	last int // index of the last pick; -1 is the place before the first server
 }
 
-func newRR() *rr { return &rr{last: -1} }
+func newRR() *rr { return &rr{heights: heights{of: turn}, last: -1} }
+
+// turn is above 0 if a server takes its turn.
+func turn(s *ipvs.RealServer) int32 {
+	if s.Eligible() {
+		return 1
+	}
+	return 0
+}
 
 // Schedule walks from behind the last pick round to the last pick itself.
 func (r *rr) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	n := len(r.servers)
-	i := r.last
-	for range n {
-		if i++; i == n {
-			i = 0
-		}
-		if s := r.servers[i]; s.Eligible() {
-			r.last = i
-			return s
-		}
+	r.current()
+	i := r.next(r.last+1, 1)
+	if i < 0 {
+		i = r.next(0, 1)
 	}
-	return nil
+	if i < 0 {
+		return nil
+	}
+	r.last = i
+	return r.servers[i]
 }
 
 // Update finds the place of the last pick in the new list; if that server is
 // gone, the nearest one before it that is still there holds the place.
-func (r *rr) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
+func (r *rr) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer) {
 	at := -1
 	for i := r.last; i >= 0 && at < 0; i-- {
 		at = slices.Index(servers, r.servers[i])
 	}
 	r.last = at
-	r.servers = servers
+	r.heights.Update(servers, how, changed)
 }
 
 // Fork implements [Scheduler].
-func (r *rr) Fork(_ *Flow, twin Twins) Scheduler { return &rr{r.fork(twin), r.last} }
+func (r *rr) Fork(_ *Flow, twin Twins) Scheduler { return &rr{r.heights.fork(twin), r.last} }
 
 // Explain implements [Explainer]: the turns are counted from behind the last
 // pick, which has the last one.

@@ -34,7 +34,10 @@ type Scheduler interface {
 	// kept, not written. For the first list of a new scheduler (service
 	// created, or scheduler replaced by an edit) how is Init and changed nil.
 	// The numbers of changed are already the new ones; after a Delete it is no
-	// longer in servers. One call tells of one change, but see [Merger].
+	// longer in servers. One call tells of one change, but see [Merger]. A
+	// scheduler that will not be asked again is told of an empty list, so that
+	// servers that live on need not tell it of their changes: how is Init then,
+	// too.
 	Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer)
 
 	// Fork returns a scheduler of its own in the same state: asked for f, it

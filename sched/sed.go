@@ -12,30 +12,22 @@ import (
 // heaviest server.
 //
 // Source: ip_vs_sed.c.
-type sed struct{ list }
+type sed struct{ contest }
 
-// Schedule compares all servers.
-func (s *sed) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	return shortestDelay(s.servers)
-}
+func newSED() *sed { return &sed{newContest(shortestDelay)} }
+
+// Schedule returns the server with the shortest delay.
+func (s *sed) Schedule(*Flow, time.Duration) *ipvs.RealServer { return s.winner() }
 
 // delay is the load that sed and nq compare.
 func delay(s *ipvs.RealServer) int64 { return int64(s.Active()) + 1 }
 
 // shortestDelay is the sed rule, which nq falls back to.
-func shortestDelay(servers []*ipvs.RealServer) *ipvs.RealServer {
-	var best *ipvs.RealServer
-	var bestDelay, bestWeight int64
-	for _, s := range servers {
-		weight := int64(s.Weight())
-		if weight <= 0 || s.Overloaded() {
-			continue
-		}
-		if d := delay(s); best == nil || bestDelay*weight > d*bestWeight {
-			best, bestDelay, bestWeight = s, d, weight
-		}
+func shortestDelay(s *ipvs.RealServer) (load int64, per int32) {
+	if !s.Eligible() {
+		return out()
 	}
-	return best
+	return delay(s), s.Weight()
 }
 
 // Fork implements [Scheduler].

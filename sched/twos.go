@@ -17,7 +17,7 @@ import (
 //
 // Source: ip_vs_twos.c.
 type twos struct {
-	list
+	shares
 	random *rand.PCG
 	rng    *rand.Rand // draws from random
 }
@@ -32,52 +32,17 @@ func (t *twos) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	}
 	draw1, draw2 := t.rng.Int64N(total+1), t.rng.Int64N(total+1)
 	first, second := t.drawn(draw1), t.drawn(draw2)
-	if first == nil || second == nil {
-		return nil // the last ones were overloaded by another shard just now
-	}
 	if int64(second.Weight())*overhead(first) > int64(first.Weight())*overhead(second) {
 		return second
 	}
 	return first
 }
 
-// total returns the weight that takes part in a draw.
-func (t *twos) total() (sum int64) {
-	for _, s := range t.servers {
-		sum += share(s)
-	}
-	return sum
-}
-
-// drawn returns the server in whose share of the total weight the draw falls.
-func (t *twos) drawn(draw int64) *ipvs.RealServer {
-	var last *ipvs.RealServer
-	for _, s := range t.servers {
-		weight := share(s)
-		if weight == 0 {
-			continue
-		}
-		if draw -= weight; draw <= 0 {
-			return s
-		}
-		last = s
-	}
-	return last
-}
-
-// share is the weight with which a server takes part in the draw.
-func share(s *ipvs.RealServer) int64 {
-	if s.Overloaded() {
-		return 0
-	}
-	return int64(max(s.Weight(), 0))
-}
-
 // Fork implements [Scheduler]: the fork has the same draws before it.
 func (t *twos) Fork(_ *Flow, twin Twins) Scheduler {
 	random := *t.random
 	f := newTwos(&random)
-	f.list = t.fork(twin)
+	f.shares = t.fork(twin)
 	return f
 }
 
@@ -95,7 +60,7 @@ func (t *twos) Explain(*Flow, time.Duration) Reasons {
 		draw := rng.Int64N(total + 1)
 		s := t.drawn(draw)
 		r.Facts = append(r.Facts, Fact{when + " draw", fmt.Sprintf("%d of 0 to %d: %s", draw, total, named(s))})
-		if s != nil && (len(r.Candidates) == 0 || r.Candidates[0].Server != s) {
+		if len(r.Candidates) == 0 || r.Candidates[0].Server != s {
 			r.Candidates = append(r.Candidates, Candidate{Server: s, Load: overhead(s), Per: byWeight(s), Note: "drawn " + when})
 		}
 	}

@@ -11,29 +11,20 @@ import (
 // whatever their weights, so the first connections go one to each.
 //
 // Source: ip_vs_wlc.c.
-type wlc struct{ list }
+type wlc struct{ contest }
 
-// Schedule compares all servers.
-func (w *wlc) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	return leastLoaded(w.servers)
-}
+func newWLC() *wlc { return &wlc{newContest(leastLoadPerWeight)} }
 
-// leastLoaded is the wlc rule over any list; lblc and lblcr use it too. Loads
-// are compared by cross-multiplication: no division, so no rounding.
-func leastLoaded(servers []*ipvs.RealServer) *ipvs.RealServer {
-	var best *ipvs.RealServer
-	var bestLoad, bestWeight int64
-	for _, s := range servers {
-		weight := int64(s.Weight())
-		if weight <= 0 || s.Overloaded() {
-			continue
-		}
-		if load := overhead(s); best == nil || bestLoad*weight > load*bestWeight {
-			best, bestLoad, bestWeight = s, load, weight
-		}
+// leastLoadPerWeight is the wlc rule; lblc and lblcr use it too.
+func leastLoadPerWeight(s *ipvs.RealServer) (load int64, per int32) {
+	if !s.Eligible() {
+		return out()
 	}
-	return best
+	return overhead(s), s.Weight()
 }
+
+// Schedule returns the least loaded for its weight.
+func (w *wlc) Schedule(*Flow, time.Duration) *ipvs.RealServer { return w.winner() }
 
 // Fork implements [Scheduler].
 func (w *wlc) Fork(_ *Flow, twin Twins) Scheduler { return &wlc{w.fork(twin)} }

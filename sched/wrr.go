@@ -19,14 +19,22 @@ import (
 //
 // Source: ip_vs_wrr.c.
 type wrr struct {
-	list
+	heights
 	at    int // index of the last pick; -1 is the place before the first server
 	level int // a server takes its turn if its weight is at least this
 	top   int // the highest level: max weight - (step - 1); 0: nobody has weight
 	step  int // greatest common divisor of the positive weights, 1 if none
 }
 
-func newWRR() *wrr { return &wrr{at: -1, step: 1} }
+func newWRR() *wrr { return &wrr{heights: heights{of: reach}, at: -1, step: 1} }
+
+// reach is the highest level at which a server takes its turn; 0: none.
+func reach(s *ipvs.RealServer) int32 {
+	if s.Overloaded() {
+		return 0
+	}
+	return s.Weight()
+}
 
 // Schedule walks on from the last pick, down the levels and once round to where
 // it began. It gives up when everybody was offered a turn at the bottom level;
@@ -35,6 +43,7 @@ func (w *wrr) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	if w.top == 0 {
 		return nil
 	}
+	w.current()
 	begin := w.at
 	for whole := begin < 0; ; whole = true {
 		if s := w.walk(len(w.servers) - 1); s != nil {
@@ -57,13 +66,11 @@ func (w *wrr) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 // walk goes on from the current place up to and including index end. It returns
 // the first server that takes its turn, or nil with the place at end.
 func (w *wrr) walk(end int) *ipvs.RealServer {
-	for w.at < end {
-		w.at++
-		s := w.servers[w.at]
-		if int(s.Weight()) >= w.level && !s.Overloaded() {
-			return s
-		}
+	if i := w.next(w.at+1, int32(w.level)); i >= 0 && i <= end {
+		w.at = i
+		return w.servers[i]
 	}
+	w.at = max(w.at, end)
 	return nil
 }
 
@@ -79,15 +86,9 @@ func (w *wrr) sink() (restarted bool) {
 
 // skip leaves out the levels that nobody reaches, but never the bottom one. The
 // picks are the same without it; but with a heavy server overloaded, walking
-// the list at each of a million empty levels would hold up a packet.
+// through a million empty levels would hold up a packet.
 func (w *wrr) skip() {
-	highest := 0
-	for _, s := range w.servers {
-		if !s.Overloaded() {
-			highest = max(highest, int(s.Weight()))
-		}
-	}
-	if w.level > highest {
+	if highest := int(w.highest()); w.level > highest {
 		unreached := (w.level - highest + w.step - 1) / w.step
 		above := (w.level - 1) / w.step
 		w.level -= min(unreached, above) * w.step
@@ -95,8 +96,9 @@ func (w *wrr) skip() {
 }
 
 // Update takes the new weights and restarts the walk.
-func (w *wrr) Update(servers []*ipvs.RealServer, how UpdateKind, _ *ipvs.RealServer) {
-	w.servers, w.at = servers, -1
+func (w *wrr) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.RealServer) {
+	w.heights.Update(servers, how, changed)
+	w.at = -1
 	divisor, highest := 0, 0
 	for _, s := range servers {
 		weight := int(s.Weight())
@@ -129,7 +131,7 @@ func gcd(a, b int) int {
 // Fork implements [Scheduler].
 func (w *wrr) Fork(_ *Flow, twin Twins) Scheduler {
 	c := *w
-	c.list = w.fork(twin)
+	c.heights = w.heights.fork(twin)
 	return &c
 }
 

@@ -1,0 +1,82 @@
+package sched
+
+import "natlb/ipvs"
+
+// heights finds the next server in list order whose height is enough, without a
+// look at those between: a tree over the list in which every node knows the
+// greatest height below it. A height is 0 or more, and 0 is never enough.
+type heights struct {
+	watched
+	of   func(*ipvs.RealServer) int32
+	tree []int32 // of node k; its children are 2k and 2k+1, the root is 1; the servers are the last half
+}
+
+// Update takes the new list.
+func (h *heights) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
+	if !h.take(servers, ipvs.Fitness) {
+		return
+	}
+	size := leaves(len(servers))
+	h.tree = make([]int32, 2*size)
+	for i, s := range servers {
+		h.tree[size+i] = h.of(s)
+	}
+	for k := size - 1; k > 0; k-- {
+		h.tree[k] = max(h.tree[2*k], h.tree[2*k+1])
+	}
+}
+
+// current brings the heights up to date, in at most log2(servers) steps for each
+// server that has changed.
+func (h *heights) current() { h.refresh(h.update) }
+
+func (h *heights) update(i int) {
+	k, height := len(h.tree)/2+i, h.of(h.servers[i])
+	for h.tree[k] != height {
+		h.tree[k] = height
+		if k == 1 {
+			return
+		}
+		height = max(height, h.tree[k^1])
+		k /= 2
+	}
+}
+
+// highest returns the greatest height.
+func (h *heights) highest() int32 {
+	if len(h.tree) == 0 {
+		return 0
+	}
+	return h.tree[1]
+}
+
+// next returns the first place from the given one on with at least the height, or
+// -1. The height is above 0.
+func (h *heights) next(from int, height int32) int {
+	if from >= len(h.servers) {
+		return -1
+	}
+	k := len(h.tree)/2 + from
+	for h.tree[k] < height {
+		for k%2 == 1 { // the right one of two, or the root: behind the parent then
+			k /= 2
+		}
+		if k == 0 {
+			return -1
+		}
+		k++
+	}
+	for k < len(h.tree)/2 {
+		if k *= 2; h.tree[k] < height {
+			k++
+		}
+	}
+	return k - len(h.tree)/2
+}
+
+// fork returns the heights of the servers' twins.
+func (h *heights) fork(twin Twins) heights {
+	f := heights{of: h.of}
+	f.Update(twin.All(h.servers), Init, nil)
+	return f
+}
