@@ -58,10 +58,11 @@ func (h *shares) drawn(draw int64) *ipvs.RealServer {
 	draw = max(draw, 1) // 0 is the first server's, too, and no empty share's
 	k := 1
 	for k < len(h.tree)/2 {
-		if k *= 2; draw > h.tree[k] {
-			draw -= h.tree[k]
-			k++
-		}
+		k *= 2
+		left := h.tree[k]
+		right := (left - draw) >> 63 // ones if it falls there: chance decides, no branch could be foretold
+		draw -= left & right
+		k += int(right & 1)
 	}
 	return h.servers[k-len(h.tree)/2]
 }
