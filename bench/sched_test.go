@@ -92,7 +92,7 @@ func drain(s sched.Scheduler, servers []*ipvs.RealServer) {
 }
 
 // BenchmarkUpdate tells a scheduler of an edit that changes a weight, and of a
-// server that leaves and comes back.
+// server that leaves and comes back; each change with the pick after it.
 func BenchmarkUpdate(b *testing.B) {
 	for _, name := range sched.Names() {
 		for _, change := range []string{"edit", "leave"} {
@@ -100,16 +100,19 @@ func BenchmarkUpdate(b *testing.B) {
 				b.Run(fmt.Sprintf("sched=%s/change=%s/servers=%d", name, change, n), func(b *testing.B) {
 					s, servers := filled(b, name, n)
 					head := servers[0]
-					weight := int32(1)
+					weight, f := int32(1), &flows()[0]
 					for b.Loop() {
 						if change == "leave" {
 							s.Update(servers[1:], sched.Delete, head)
+							s.Schedule(f, time.Second)
 							s.Update(servers, sched.Add, head)
+							s.Schedule(f, time.Second)
 							continue
 						}
 						weight ^= 3
 						head.Configure(&ipvs.Destination{Addr: head.Addr, Weight: weight})
 						s.Update(servers, sched.Edit, head)
+						s.Schedule(f, time.Second)
 					}
 				})
 			}

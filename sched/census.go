@@ -11,20 +11,17 @@ type census struct {
 	count int
 }
 
-// Update takes the new list.
-func (c *census) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
-	if !c.take(servers, c.of) {
-		return
-	}
-	c.yes, c.count = make([]bool, len(servers)), 0
-	for i := range servers {
+// build counts those of a new list.
+func (c *census) build() {
+	c.yes, c.count = make([]bool, len(c.servers)), 0
+	for i := range c.servers {
 		c.update(i)
 	}
 }
 
 // any reports whether there is one.
 func (c *census) any() bool {
-	c.refresh(c.update)
+	c.refresh(c.of, c.build, c.update)
 	return c.count > 0
 }
 
@@ -41,7 +38,5 @@ func (c *census) update(i int) {
 
 // fork returns the census of the servers' twins.
 func (c *census) fork(twin Twins) census {
-	f := census{is: c.is, of: c.of}
-	f.Update(twin.All(c.servers), Init, nil)
-	return f
+	return census{watched: c.watched.fork(twin), is: c.is, of: c.of}
 }

@@ -33,14 +33,11 @@ type player struct {
 
 func newContest(r rank) contest { return contest{rank: r} }
 
-// Update takes the new list.
-func (c *contest) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
-	if !c.take(servers, ipvs.Counts) {
-		return
-	}
-	size := leaves(len(servers))
+// build makes the tree of a new list.
+func (c *contest) build() {
+	size := leaves(len(c.servers))
 	c.tree = slices.Repeat([]player{{load: 1}}, 2*size)
-	for i := range servers {
+	for i := range c.servers {
 		c.tree[size+i] = c.player(i)
 	}
 	for k := size - 1; k > 0; k-- {
@@ -50,8 +47,8 @@ func (c *contest) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealS
 
 // winner returns the server that wins now, or nil when nobody takes part.
 func (c *contest) winner() *ipvs.RealServer {
-	c.refresh(c.update)
-	if len(c.tree) == 0 || c.tree[1].per == 0 {
+	c.refresh(ipvs.Counts, c.build, c.update)
+	if c.tree[1].per == 0 {
 		return nil
 	}
 	return c.servers[c.tree[1].i]
@@ -91,7 +88,5 @@ func better(p, other player, second int) player {
 
 // fork returns the contest of the servers' twins.
 func (c *contest) fork(twin Twins) contest {
-	f := newContest(c.rank)
-	f.Update(twin.All(c.servers), Init, nil)
-	return f
+	return contest{watched: c.watched.fork(twin), rank: c.rank}
 }

@@ -11,14 +11,11 @@ type heights struct {
 	tree []int32 // of node k; its children are 2k and 2k+1, the root is 1; the servers are the last half
 }
 
-// Update takes the new list.
-func (h *heights) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
-	if !h.take(servers, ipvs.Fitness) {
-		return
-	}
-	size := leaves(len(servers))
+// build makes the tree of a new list.
+func (h *heights) build() {
+	size := leaves(len(h.servers))
 	h.tree = make([]int32, 2*size)
-	for i, s := range servers {
+	for i, s := range h.servers {
 		h.tree[size+i] = h.of(s)
 	}
 	for k := size - 1; k > 0; k-- {
@@ -28,7 +25,7 @@ func (h *heights) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealS
 
 // current brings the heights up to date, in at most log2(servers) steps for each
 // server that has changed.
-func (h *heights) current() { h.refresh(h.update) }
+func (h *heights) current() { h.refresh(ipvs.Fitness, h.build, h.update) }
 
 func (h *heights) update(i int) {
 	k, height := len(h.tree)/2+i, h.of(h.servers[i])
@@ -43,12 +40,7 @@ func (h *heights) update(i int) {
 }
 
 // highest returns the greatest height.
-func (h *heights) highest() int32 {
-	if len(h.tree) == 0 {
-		return 0
-	}
-	return h.tree[1]
-}
+func (h *heights) highest() int32 { return h.tree[1] }
 
 // next returns the first place from the given one on with at least the height, or
 // -1. The height is above 0.
@@ -76,7 +68,5 @@ func (h *heights) next(from int, height int32) int {
 
 // fork returns the heights of the servers' twins.
 func (h *heights) fork(twin Twins) heights {
-	f := heights{of: h.of}
-	f.Update(twin.All(h.servers), Init, nil)
-	return f
+	return heights{watched: h.watched.fork(twin), of: h.of}
 }

@@ -162,6 +162,7 @@ func TestHashIsFunctionOfSource(t *testing.T) {
 func TestTwosDraws(t *testing.T) {
 	w := newWorld(t, "twos", 0, 1, 0, 3, 2) // the list is 2, 3, 0, 1
 	const draws = 70000
+	w.Scheduler.(*twos).total() // lays the shares out
 	got := make(map[uint32]int)
 	for range draws {
 		got[w.Scheduler.(*twos).drawn(int64(w.Scheduler.(*twos).rng.IntN(7))).ID]++

@@ -18,14 +18,11 @@ func share(s *ipvs.RealServer) int64 {
 	return int64(max(s.Weight(), 0))
 }
 
-// Update takes the new list.
-func (h *shares) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
-	if !h.take(servers, ipvs.Fitness) {
-		return
-	}
-	size := leaves(len(servers))
+// build makes the tree of a new list.
+func (h *shares) build() {
+	size := leaves(len(h.servers))
 	h.tree = make([]int64, 2*size)
-	for i, s := range servers {
+	for i, s := range h.servers {
 		h.tree[size+i] = share(s)
 	}
 	for k := size - 1; k > 0; k-- {
@@ -36,10 +33,7 @@ func (h *shares) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealSe
 // total brings the shares up to date, in log2(servers) steps for each server that
 // has changed, and returns their sum.
 func (h *shares) total() int64 {
-	h.refresh(h.update)
-	if len(h.tree) == 0 {
-		return 0
-	}
+	h.refresh(ipvs.Fitness, h.build, h.update)
 	return h.tree[1]
 }
 
@@ -68,7 +62,4 @@ func (h *shares) drawn(draw int64) *ipvs.RealServer {
 }
 
 // fork returns the shares of the servers' twins.
-func (h *shares) fork(twin Twins) (f shares) {
-	f.Update(twin.All(h.servers), Init, nil)
-	return f
-}
+func (h *shares) fork(twin Twins) shares { return shares{watched: h.watched.fork(twin)} }

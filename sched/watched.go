@@ -10,35 +10,37 @@ import (
 // connection: what they have computed of a server holds until its numbers
 // change.
 //
-// An empty list ends the watch. What the scheduler computes is current from the
-// moment of its refresh on, which lies within the call that asks for it.
+// After a change of the list everything is computed anew, by the first pick and
+// not for each of many changes in a row. An empty list ends the watch.
 type watched struct {
 	list
-	watch *ipvs.Watch // nil before the first list
+	watch *ipvs.Watch // nil: what is computed is not of this list
 }
 
-// take puts the new list in the place of the old one, and reports whether it is
-// another one: then everything is to be computed anew. Numbers of a list that is
-// the same are told by the watch.
-func (w *watched) take(servers []*ipvs.RealServer, of ipvs.Numbers) bool {
-	same := w.watch != nil && slices.Equal(w.servers, servers)
+// Update takes the new list. If it is the one before, the watch tells what an
+// edit has changed.
+func (w *watched) Update(servers []*ipvs.RealServer, _ UpdateKind, _ *ipvs.RealServer) {
+	same := slices.Equal(w.servers, servers)
 	w.servers = servers
-	if same {
-		return false
-	}
-	if w.watch != nil {
+	if w.watch != nil && !same {
 		w.watch.Close()
+		w.watch = nil
 	}
-	w.watch = ipvs.NewWatch(servers, of)
-	return true
 }
 
-// refresh calls update with the place of each server whose numbers have changed.
-func (w *watched) refresh(update func(i int)) {
+// refresh brings what is computed up to date: build does it for a new list,
+// update for the server at a place of it.
+func (w *watched) refresh(of ipvs.Numbers, build func(), update func(i int)) {
 	if w.watch != nil {
 		w.watch.Take(update)
+		return
 	}
+	w.watch = ipvs.NewWatch(w.servers, of)
+	build()
 }
+
+// fork returns the watched list of the servers' twins.
+func (w *watched) fork(twin Twins) watched { return watched{list: w.list.fork(twin)} }
 
 // leaves returns how many leaves a binary tree over n servers has: a power of
 // two, so that left in the tree is before in the list, and not the root itself.

@@ -80,11 +80,13 @@ func TestLetsGo(t *testing.T) {
 		watch.Take(func(int) { n++ })
 		return n
 	}
+	w.picks(1, bindNothing)
 	both := w.Scheduler.(*wlc).watch
 	if n := told(both); n != 2 {
 		t.Fatalf("%d servers tell of changes, want 2", n)
 	}
 	w.remove(a)
+	w.picks(1, bindNothing)
 	one := w.Scheduler.(*wlc).watch
 	if n, m := told(both), told(one); n != 0 || m != 1 {
 		t.Errorf("after a delete %d servers tell the old list's watch and %d the new one's, want 0 and 1", n, m)
