@@ -120,6 +120,28 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
+// BenchmarkAllChanged picks after the counts of every server have changed, the
+// most that a single pick can find to do; the changes themselves are not timed.
+func BenchmarkAllChanged(b *testing.B) {
+	for _, n := range []int{16, 1024} {
+		b.Run(fmt.Sprintf("sched=wlc/servers=%d", n), func(b *testing.B) {
+			s, servers := filled(b, "wlc", n)
+			f := &flows()[0]
+			for b.Loop() {
+				b.StopTimer()
+				for i, server := range servers {
+					server.BindInactive()
+					if i%2 == 0 {
+						server.UnbindInactive()
+					}
+				}
+				b.StartTimer()
+				s.Schedule(f, time.Second)
+			}
+		})
+	}
+}
+
 // filled returns a scheduler with its n servers of weights 1..7, with up to 7
 // active and some inactive connections; none has more active ones than weight.
 func filled(b *testing.B, name string, n int) (sched.Scheduler, []*ipvs.RealServer) {

@@ -1,13 +1,16 @@
 package dataplane_test
 
 import (
+	"fmt"
 	"net/netip"
+	"runtime"
 	"testing"
 	"time"
 
 	"natlb/dataplane"
 	"natlb/internal/packettest"
 	"natlb/ipvs"
+	"natlb/sched"
 )
 
 // TestProcessDoesNotAllocate covers every way that a packet commonly takes.
@@ -85,5 +88,58 @@ func testAllocations(t *testing.T, follow bool) {
 				t.Errorf("Process allocates %v times, want 0", got)
 			}
 		})
+	}
+}
+
+// TestProcessDoesNotAllocateAfterChanges: the first connection after a change of
+// the servers finds everything ready, in a service in use.
+func TestProcessDoesNotAllocateAfterChanges(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for _, scheduler := range sched.Names() {
+		if scheduler == "none" {
+			continue
+		}
+		w := newWorld(nil)
+		w.mustRules(t, "-A -t 10.10.1.1:80 -s "+scheduler)
+		for i := range 70 {
+			w.mustRules(t, fmt.Sprintf("-a -t 10.10.1.1:80 -r 10.20.0.%d:8080 -m -w %d", 11+i, 1+i%3))
+		}
+		syn := packettest.Packet{Proto: 6, Flags: "S", Src: netip.MustParseAddrPort("10.10.3.5:4000"), Dst: netip.MustParseAddrPort("10.10.1.1:80")}.Frame()
+		f := frame(0, make([]byte, len(syn)))
+		connect := func(port uint16) (allocations uint64) {
+			copy(f.Data, syn)
+			f.Data[34], f.Data[35] = byte(port>>8), byte(port)
+			w.shard.Begin(w.now)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			got := w.shard.Process(&f, w.now)
+			runtime.ReadMemStats(&after)
+			w.shard.End()
+			if got != dataplane.Forward {
+				t.Fatalf("%s: Process = %v, want %v", scheduler, got, dataplane.Forward)
+			}
+			return after.Mallocs - before.Mallocs
+		}
+		for port := range uint16(100) { // neighbours are found, the table has grown
+			connect(4000 + port)
+		}
+		for i := range uint16(20) {
+			server := fmt.Sprintf("-t 10.10.1.1:80 -r 10.20.0.%d:8080", 11+i)
+			w.mustRules(t, "-d "+server)
+			if n := connect(5000 + 3*i); n != 0 {
+				t.Errorf("%s: after a delete Process allocates %d times, want 0", scheduler, n)
+			}
+			w.mustRules(t, "-a "+server+" -m -w 2")
+			if n := connect(5001 + 3*i); n != 0 {
+				t.Errorf("%s: after an add Process allocates %d times, want 0", scheduler, n)
+			}
+			w.mustRules(t, "-e "+server+" -m -w 3")
+			if n := connect(5002 + 3*i); n != 0 {
+				t.Errorf("%s: after an edit Process allocates %d times, want 0", scheduler, n)
+			}
+		}
 	}
 }

@@ -28,6 +28,11 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 	for rest := changes; len(rest) > 0; {
 		rest = rest[d.commit(rest):]
 	}
+	for rest := changes; len(rest) > 0; rest = rest[len(run(rest)):] {
+		if s := d.byKey[rest[0].Service.Key]; s != nil {
+			s.prepare()
+		}
+	}
 	if d.unlisted {
 		d.unlisted = false
 		d.services = slices.DeleteFunc(d.services, func(s *service) bool { return s.gone })

@@ -22,13 +22,27 @@ type service struct {
 	sched   sched.Scheduler
 	servers []*ipvs.RealServer // list order: newest first
 	gone    bool               // deleted, and still in the director's list
+	asked   bool               // a server was picked since the scheduler was last prepared
 }
 
 // schedule asks the scheduler for the server of a new connection.
 func (s *service) schedule(f *sched.Flow, now time.Duration) *ipvs.RealServer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked = true
 	return s.sched.Schedule(f, now)
+}
+
+// prepare lets the scheduler of a service in use compute now what its next pick
+// would have to. For one that nobody asks that would be in vain: while a long
+// list is made server by server, most of all.
+func (s *service) prepare() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.sched.(sched.Preparer); ok && s.asked {
+		s.asked = false
+		p.Prepare()
+	}
 }
 
 // serviceView is what packets need to know of a service.

@@ -65,6 +65,18 @@ func TestWatchTells(t *testing.T) {
 	}
 }
 
+// TestWatchOfClone: a clone tells nobody.
+func TestWatchOfClone(t *testing.T) {
+	servers := watchedServers(1)
+	w := NewWatch(servers, Counts)
+	c := servers[0].Clone()
+	c.activated()
+	c.Configure(&Destination{Weight: 2})
+	if got := taken(w); got != nil {
+		t.Errorf("a change of a clone was told of %v, want of nobody", got)
+	}
+}
+
 func (s *RealServer) bound() { s.BindInactive() }
 
 func (s *RealServer) activated() {

@@ -45,9 +45,12 @@ func (c *contest) build() {
 	}
 }
 
+// Prepare lets those play whose ranks have changed.
+func (c *contest) Prepare() { c.refresh(ipvs.Counts, c.build, c.update) }
+
 // winner returns the server that wins now, or nil when nobody takes part.
 func (c *contest) winner() *ipvs.RealServer {
-	c.refresh(ipvs.Counts, c.build, c.update)
+	c.Prepare()
 	if c.tree[1].per == 0 {
 		return nil
 	}

@@ -8,7 +8,18 @@ import "natlb/ipvs"
 type heights struct {
 	watched
 	of   func(*ipvs.RealServer) int32
-	tree []int32 // of node k; its children are 2k and 2k+1, the root is 1; the servers are the last half
+	on   ipvs.Numbers // what a height depends on
+	tree []int32      // of node k; its children are 2k and 2k+1, the root is 1; the servers are the last half
+}
+
+// oneIf returns the height 1 for those of which something is true, 0 for others.
+func oneIf(is func(*ipvs.RealServer) bool) func(*ipvs.RealServer) int32 {
+	return func(s *ipvs.RealServer) int32 {
+		if is(s) {
+			return 1
+		}
+		return 0
+	}
 }
 
 // build makes the tree of a new list.
@@ -23,9 +34,15 @@ func (h *heights) build() {
 	}
 }
 
-// current brings the heights up to date, in at most log2(servers) steps for each
+// Prepare brings the heights up to date, in at most log2(servers) steps for each
 // server that has changed.
-func (h *heights) current() { h.refresh(ipvs.Fitness, h.build, h.update) }
+func (h *heights) Prepare() { h.refresh(h.on, h.build, h.update) }
+
+// any reports whether somebody's height is above 0 now.
+func (h *heights) any() bool {
+	h.Prepare()
+	return h.highest() > 0
+}
 
 func (h *heights) update(i int) {
 	k, height := len(h.tree)/2+i, h.of(h.servers[i])
@@ -68,5 +85,5 @@ func (h *heights) next(from int, height int32) int {
 
 // fork returns the heights of the servers' twins.
 func (h *heights) fork(twin Twins) heights {
-	return heights{watched: h.watched.fork(twin), of: h.of}
+	return heights{watched: h.watched.fork(twin), of: h.of, on: h.on}
 }

@@ -15,8 +15,8 @@ import (
 //
 // Source: ip_vs_lblc.c.
 type lblc struct {
-	contest        // by the wlc rule
-	roomy   census // see crowded
+	contest         // by the wlc rule
+	roomy   heights // see crowded
 	addrCache[*ipvs.RealServer]
 }
 
@@ -75,17 +75,23 @@ func (l *lblc) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.
 	}
 }
 
+// Prepare implements [Preparer].
+func (l *lblc) Prepare() {
+	l.contest.Prepare()
+	l.roomy.Prepare()
+}
+
 // Merges is false for an add: mappings are looked through for each server.
 func (l *lblc) Merges(how UpdateKind) bool { return how != Add }
 
 // crowded reports whether a server has more active connections than its weight
 // while some server of the service is roomy.
-func crowded(s *ipvs.RealServer, roomy *census) bool { return s.Active() > s.Weight() && roomy.any() }
+func crowded(s *ipvs.RealServer, roomy *heights) bool { return s.Active() > s.Weight() && roomy.any() }
 
-// newRoomy counts the servers with less active connections than half of their
+// newRoomy raises the servers with less active connections than half of their
 // weight.
-func newRoomy() census {
-	return census{of: ipvs.Counts, is: func(s *ipvs.RealServer) bool { return 2*int64(s.Active()) < int64(s.Weight()) }}
+func newRoomy() heights {
+	return heights{on: ipvs.Counts, of: oneIf(func(s *ipvs.RealServer) bool { return 2*int64(s.Active()) < int64(s.Weight()) })}
 }
 
 // Fork implements [Scheduler]. Of the cache only the entry of f matters to it.

@@ -17,8 +17,8 @@ import (
 //
 // Source: ip_vs_lblcr.c.
 type lblcr struct {
-	contest        // by the wlc rule
-	roomy   census // see crowded
+	contest         // by the wlc rule
+	roomy   heights // see crowded
 	addrCache[serverSet]
 }
 
@@ -72,6 +72,12 @@ func (l *lblcr) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs
 			}
 		}
 	}
+}
+
+// Prepare implements [Preparer].
+func (l *lblcr) Prepare() {
+	l.contest.Prepare()
+	l.roomy.Prepare()
 }
 
 // Merges is false for an add: sets are looked through for each server.

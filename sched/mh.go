@@ -34,12 +34,12 @@ const (
 type mh struct {
 	clientKey
 	list
-	takers census // spares the fallback its probes when they cannot find anybody
+	takers heights // spares the fallback its probes when they cannot find anybody
 	slots  [mhSlots]*ipvs.RealServer
 }
 
 func newMH(flags ipvs.ServiceFlags) *mh {
-	m := &mh{takers: census{is: takes, of: ipvs.Fitness}}
+	m := &mh{takers: heights{of: oneIf(takes), on: ipvs.Fitness}}
 	m.SetFlags(flags)
 	return m
 }
@@ -87,6 +87,13 @@ func (m *mh) Update(servers []*ipvs.RealServer, how UpdateKind, changed *ipvs.Re
 	clear(m.slots[:])
 	if claimants := mhClaimants(servers); len(claimants) > 0 {
 		m.fill(claimants)
+	}
+}
+
+// Prepare implements [Preparer].
+func (m *mh) Prepare() {
+	if m.fallback {
+		m.takers.Prepare()
 	}
 }
 

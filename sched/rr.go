@@ -21,19 +21,13 @@ type rr struct {
 	last int // index of the last pick; -1 is the place before the first server
 }
 
-func newRR() *rr { return &rr{heights: heights{of: turn}, last: -1} }
-
-// turn is above 0 if a server takes its turn.
-func turn(s *ipvs.RealServer) int32 {
-	if s.Eligible() {
-		return 1
-	}
-	return 0
+func newRR() *rr {
+	return &rr{heights: heights{of: oneIf((*ipvs.RealServer).Eligible), on: ipvs.Fitness}, last: -1}
 }
 
 // Schedule walks from behind the last pick round to the last pick itself.
 func (r *rr) Schedule(*Flow, time.Duration) *ipvs.RealServer {
-	r.current()
+	r.Prepare()
 	i := r.next(r.last+1, 1)
 	if i < 0 {
 		i = r.next(0, 1)

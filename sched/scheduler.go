@@ -80,6 +80,15 @@ type Merger interface {
 	Merges(how UpdateKind) bool
 }
 
+// Preparer is implemented by schedulers that look at all servers after a change
+// of the list.
+type Preparer interface {
+	// Prepare does what the next pick would begin with, which may allocate: a
+	// packet need not wait for it then. Picks are the same with it and without.
+	// Serialized with the other calls.
+	Prepare()
+}
+
 // Reflag is implemented by schedulers whose picks depend on the flags of the
 // service (sh, mh).
 type Reflag interface {

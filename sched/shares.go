@@ -30,10 +30,13 @@ func (h *shares) build() {
 	}
 }
 
-// total brings the shares up to date, in log2(servers) steps for each server that
-// has changed, and returns their sum.
+// Prepare brings the shares up to date, in log2(servers) steps for each server
+// that has changed.
+func (h *shares) Prepare() { h.refresh(ipvs.Fitness, h.build, h.update) }
+
+// total returns the sum of the shares now.
 func (h *shares) total() int64 {
-	h.refresh(ipvs.Fitness, h.build, h.update)
+	h.Prepare()
 	return h.tree[1]
 }
 

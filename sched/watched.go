@@ -10,8 +10,9 @@ import (
 // connection: what they have computed of a server holds until its numbers
 // change.
 //
-// After a change of the list everything is computed anew, by the first pick and
-// not for each of many changes in a row. An empty list ends the watch.
+// After a change of the list everything is computed anew, by Prepare or else by
+// the first pick, and not for each of many changes in a row. An empty list ends
+// the watch.
 type watched struct {
 	list
 	watch *ipvs.Watch // nil: what is computed is not of this list

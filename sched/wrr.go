@@ -26,7 +26,7 @@ type wrr struct {
 	step  int // greatest common divisor of the positive weights, 1 if none
 }
 
-func newWRR() *wrr { return &wrr{heights: heights{of: reach}, at: -1, step: 1} }
+func newWRR() *wrr { return &wrr{heights: heights{of: reach, on: ipvs.Fitness}, at: -1, step: 1} }
 
 // reach is the highest level at which a server takes its turn; 0: none.
 func reach(s *ipvs.RealServer) int32 {
@@ -43,7 +43,7 @@ func (w *wrr) Schedule(*Flow, time.Duration) *ipvs.RealServer {
 	if w.top == 0 {
 		return nil
 	}
-	w.current()
+	w.Prepare()
 	begin := w.at
 	for whole := begin < 0; ; whole = true {
 		if s := w.walk(len(w.servers) - 1); s != nil {
