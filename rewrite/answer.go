@@ -37,8 +37,8 @@ func ICMPError(dst, frame []byte, p *Packet, mac [6]byte, a ICMPAnswer) int {
 	if p.FragOff != 0 || mayBeICMPError(p) || !answerable(frame, p) {
 		return 0
 	}
-	quoted := frame[p.L3:min(p.End, p.L3+maxErrorPacket-ipv4MinLen-icmpLen)]
-	total := ipv4MinLen + icmpLen + len(quoted)
+	total := ICMPErrorLen(p)
+	quoted := frame[p.L3 : p.L3+total-ipv4MinLen-icmpLen]
 	if len(dst) < EthernetLen+total {
 		return 0
 	}
@@ -52,6 +52,9 @@ func ICMPError(dst, frame []byte, p *Packet, mac [6]byte, a ICMPAnswer) int {
 	setICMPChecksum(icmp)
 	return len(dst)
 }
+
+// ICMPErrorLen returns the IP total length of an ICMP error about p.
+func ICMPErrorLen(p *Packet) int { return min(ipv4MinLen+icmpLen+p.Len(), maxErrorPacket) }
 
 // EchoReply writes into dst the frame that answers the echo request in frame,
 // and returns its length: that of the request without padding and IP options

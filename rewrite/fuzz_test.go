@@ -22,6 +22,13 @@ func addSeeds(f *testing.F) {
 	options.Options = []layers.IPv4Option{{OptionType: 7, OptionLength: 7, OptionData: []byte{4, 1, 2, 3, 4}}}
 	f.Add(build(f, options, rawL4(make([]byte, 200))), uint32(vip), uint16(0), false)
 	f.Add(build(f, ipv4Layer(layers.IPProtocolSCTP), rawL4(make([]byte, 16))), uint32(vip), uint16(1), false)
+	for _, r := range tunnelled {
+		b, err := hex.DecodeString(tunnelMACs + "4500004c0003000040016685" + "0a14000b0a140001" + "0304eef300000578" + r.outer + r.inner)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, uint32(rip), uint16(6080), true)
+	}
 	f.Add(bytes.Repeat([]byte{0xff}, 60), uint32(0), uint16(0), true)
 }
 
@@ -64,6 +71,9 @@ func FuzzParseIPv4(f *testing.F) {
 			ICMPChecksumOK(b, &p)
 			if ParseQuoted(b, &p, &q) && (q.L3 != p.L4+8 || q.L4 < q.L3+20 || q.L4+4 > q.End || q.End > p.End) {
 				t.Fatalf("offsets of the quoted %+v do not lie in order in %+v", q, p)
+			}
+			if _, ok := ParseTunnelled(b, &q, &q); q.L3 > 0 && ok && (q.L4 < q.L3+20 || q.L4+8 > q.End || q.End > p.End) {
+				t.Fatalf("offsets of the tunnelled %+v do not lie in order in %+v", q, p)
 			}
 			if !bytes.Equal(b, before) {
 				t.Fatalf("parsing changed the frame:\n got % x\nwant % x", b, before)
@@ -135,6 +145,15 @@ func writeNewFrames(t *testing.T, b []byte, p *Packet, size int) {
 		var again Packet
 		if fault := ParseIPv4(dst[:lengths["Fragment"]], &again); fault != FaultNone && fault != FaultL4 {
 			t.Fatalf("ParseIPv4(last fragment) = %v", fault)
+		}
+	}
+	for _, kind := range []TunnelKind{IPIP, GUE, GRE} {
+		tunnel := Tunnel{Kind: kind, Port: uint16(size), Checksum: size&1 != 0 && kind != IPIP}
+		buf := append(make([]byte, tunnel.Overhead()), b...)
+		n := Encapsulate(buf, tunnel, Outer{Src: vip, Dst: rip})
+		var outer Packet
+		if n > 0 && (ParseIPv4(buf[:n], &outer) != FaultNone || outer.Len() != p.Len()+tunnel.Overhead() || !bytes.Equal(buf[n-p.Len():n], b[p.L3:p.End])) {
+			t.Fatalf("Encapsulate(%+v) of %+v = %+v:\n% x", tunnel, p, outer, buf[:n])
 		}
 	}
 	for name, n := range lengths {

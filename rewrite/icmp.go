@@ -64,6 +64,10 @@ func ICMPChecksumOK(frame []byte, p *Packet) bool {
 		Sum(frame[p.L4:p.End], 0) == 0xffff
 }
 
+// ICMPNextMTU returns the MTU that a "fragmentation needed" announces (RFC 1191),
+// 0 where a router does not know about that. p must be an ICMP error.
+func ICMPNextMTU(frame []byte, p *Packet) uint16 { return binary.BigEndian.Uint16(frame[p.L4+6:]) }
+
 // TranslateICMPIn translates the error p about the quoted packet q that comes
 // from the client's side, for the real server: outer destination and quoted
 // source become rip, the quoted source port rport. p and q must come from
