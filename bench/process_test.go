@@ -229,6 +229,43 @@ func follow(d *dataplane.Director, news <-chan struct{}) (stop func() (taken int
 	}
 }
 
+// BenchmarkMethods takes packets of established connections by each forwarding
+// method. A tunnel's packets leave without offloads, so their checksums are
+// completed and super-packets cut.
+func BenchmarkMethods(b *testing.B) {
+	for _, m := range []struct {
+		name   string
+		method ipvs.ForwardMethod
+		tunnel ipvs.TunnelOptions
+	}{
+		{"masq", ipvs.Masq, ipvs.TunnelOptions{}},
+		{"route", ipvs.Route, ipvs.TunnelOptions{}},
+		{"ipip", ipvs.Tunnel, ipvs.TunnelOptions{}},
+		{"gre", ipvs.Tunnel, ipvs.TunnelOptions{Type: ipvs.TunnelGRE}},
+		{"gre-csum", ipvs.Tunnel, ipvs.TunnelOptions{Type: ipvs.TunnelGRE, Checksum: ipvs.TunnelChecksummed}},
+		{"gue", ipvs.Tunnel, ipvs.TunnelOptions{Type: ipvs.TunnelGUE, Port: 6080}},
+		{"gue-csum", ipvs.Tunnel, ipvs.TunnelOptions{Type: ipvs.TunnelGUE, Port: 6080, Checksum: ipvs.TunnelChecksummed}},
+	} {
+		for _, c := range []struct {
+			name    string
+			wire    bool
+			payload int
+		}{
+			{"from=wire/size=64", true, 6},
+			{"from=wire/size=1400", true, 1342},
+			{"from=virtual/size=1400", false, 1342},
+			{"from=virtual/size=super", false, 60_000},
+		} {
+			b.Run(fmt.Sprintf("method=%s/%s/conns=10k", m.name, c.name), func(b *testing.B) {
+				s := plain
+				s.method, s.tunnel, s.wire = m.method, m.tunnel, c.wire
+				w, flows := openWorld(b, s, 10_000)
+				w.measure(b, w.packets(vipLink, "A", c.payload), flows)
+			})
+		}
+	}
+}
+
 // BenchmarkMiss takes packets that are none of the director's business.
 func BenchmarkMiss(b *testing.B) {
 	w, flows := openWorld(b, plain, 10_000)

@@ -25,6 +25,9 @@ type setup struct {
 	services int // each on its own VIP; connections are dealt out to them in turn
 	servers  int // of each service
 	shards   int
+	method   ipvs.ForwardMethod
+	tunnel   ipvs.TunnelOptions
+	wire     bool // checksums are complete, as a network card gives them; else partial, as a virtual link does
 }
 
 // world is a director whose shard 0 is driven with batches, as the live loop
@@ -60,7 +63,7 @@ func newWorld(b *testing.B, s setup, wake func()) *world {
 		changes = append(changes, ipvs.Change{Kind: ipvs.AddService, Service: service})
 		for k := range s.servers {
 			changes = append(changes, ipvs.Change{Kind: ipvs.AddDestination, Service: service, Destination: ipvs.Destination{
-				Addr: netip.AddrPortFrom(addr(0x0a140100+uint32(k)), rport), Weight: 1,
+				Addr: netip.AddrPortFrom(addr(0x0a140100+uint32(k)), rport), Weight: 1, Method: s.method, Tunnel: s.tunnel,
 			}})
 		}
 	}
@@ -160,8 +163,14 @@ func (s *setup) packets(link uint8, flags string, payload int) *packets {
 	mss := 0
 	if payload > 1448 {
 		mss = 1448
+		if s.method == ipvs.Tunnel {
+			mss = 1400 // room for its headers
+		}
 	}
 	frame := packettest.Partial(p.Frame(), mss)
+	if s.wire {
+		frame.Offload = dataplane.Offload{Flags: dataplane.OffloadDataValid}
+	}
 	frame.Link = link
 	copy(ps.fresh[:], frame.Data)
 	clear(ps.fresh[24:34]) // header checksum and addresses
@@ -177,8 +186,8 @@ func (s *setup) packets(link uint8, flags string, payload int) *packets {
 }
 
 // set makes frame i that of a connection, from the client, or from the server
-// with the low bits rip of its address. Partial checksums are not verified on the
-// way, so only the IP header's is made right.
+// with the low bits rip of its address. The checksums of TCP and UDP are not verified
+// on the way, so only the IP header's is made right.
 func (ps *packets) set(i int, key conntrack.Key4, rip uint16) {
 	b := ps.frames[i].Data
 	copy(b, ps.fresh[:])

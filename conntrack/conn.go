@@ -1,6 +1,10 @@
 package conntrack
 
-import "time"
+import (
+	"time"
+
+	"natlb/ipvs"
+)
 
 // Ref names an entry of a table. The zero value names none. A Ref is good until
 // the entry is removed; tables reuse the numbers of removed entries.
@@ -68,6 +72,9 @@ func (c *Conn4) Key() Key4 {
 
 // Masq reports whether c is forwarded by address translation.
 func (c *Conn4) Masq() bool { return c.Flags&MethodMask == 0 }
+
+// Method returns how packets of c reach its real server.
+func (c *Conn4) Method() ipvs.ForwardMethod { return ipvs.ForwardMethod(c.Flags & MethodMask) }
 
 // Is reports whether all flags of f are set.
 func (c *Conn4) Is(f Flags) bool { return c.Flags&f == f }

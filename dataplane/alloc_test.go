@@ -51,11 +51,23 @@ func testAllocations(t *testing.T, follow bool) {
 		{name: "reset", frame: frame(0, tcp(client, 4000, vip, 81, "A", 10).Frame()), want: dataplane.AnswerReset},
 		{name: "port without a service", frame: frame(0, packettest.Packet{Proto: 17, Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(vip, 99)}.Frame()), want: dataplane.AnswerPortUnreachable},
 		{name: "dropped", frame: frame(0, tcp(vip, 4000, vip, 80, "S", 0).Frame()), want: dataplane.DropMartian},
+		{name: "direct routing", frame: frame(0, tcp(client, 4000, vip, 8001, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "direct routing, super-packet", frame: packettest.Partial(tcp(client, 4000, vip, 8001, "A", 60000).Frame(), 1448), want: dataplane.Forward},
+		{name: "IPIP", frame: frame(0, tcp(client, 4000, vip, 8002, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "IPIP, super-packet", frame: packettest.Partial(tcp(client, 4000, vip, 8002, "A", 60000).Frame(), 1400), want: dataplane.Forward},
+		{name: "IPIP, cut", frame: frame(0, packettest.Packet{Proto: 6, Flags: "A", Payload: make([]byte, 1460), Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(vip, 8002)}.Frame()), want: dataplane.Forward},
+		{name: "GRE", frame: frame(0, tcp(client, 4000, vip, 8003, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "GUE", frame: frame(0, tcp(client, 4000, vip, 8004, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "tunnel, too big", frame: frame(0, tcp(client, 4000, vip, 8004, "A", 1460).Frame()), want: dataplane.AnswerTooBig},
 		{name: "ARP", frame: frame(0, packettest.ARPRequest(packettest.NeighbourMAC(client), client, vip)), want: dataplane.AnswerARP},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(nil)
 			w.mustRules(t, "-A -t 10.10.1.1:80 -s wlc\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m")
+			for port, options := range map[uint16]string{8001: "-g", 8002: "-i", 8003: "-i --tun-type gre --tun-csum", 8004: "-i --tun-type gue --tun-port 6080 --tun-csum"} {
+				w.mustRules(t, fmt.Sprintf("-A -t 10.10.1.1:%d -s wlc\n-a -t 10.10.1.1:%d -r 10.20.0.11 %s", port, port, options))
+				w.batch(frame(0, tcp(client, 4000, vip, port, "S", 0).Frame()))
+			}
 			w.dir.Follow(follow)
 			events := make([]ipvs.Event, 0, 1000)
 			w.batch(frame(0, tcp(client, 4000, vip, 80, "S", 0).Frame()))

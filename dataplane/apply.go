@@ -78,8 +78,7 @@ func (d *Director) frozenClock() (now time.Duration) {
 }
 
 // tellChanges tells what a transaction is going to do, as far as anybody wants to
-// know, and of servers that are given a forwarding method which this version
-// cannot do.
+// know, and of servers that are given an address at which they cannot be reached.
 func (d *Director) tellChanges(changes []ipvs.Change, now time.Duration) {
 	if d.following {
 		for _, e := range d.newsOf(changes, now) {
@@ -87,12 +86,8 @@ func (d *Director) tellChanges(changes []ipvs.Change, now time.Duration) {
 		}
 	}
 	for i := range changes {
-		c := &changes[i]
-		gives := c.Kind == ipvs.AddDestination || c.Kind == ipvs.EditDestination
-		if gives && c.Destination.Method != ipvs.Masq {
-			d.tell(ipvs.Event{
-				Kind: ipvs.EventMethod, At: now, Service: c.Service.Key, Server: c.Destination.Addr, Method: c.Destination.Method,
-			})
+		if e, ok := d.localServerEvent(&changes[i], now); ok {
+			d.tell(e)
 		}
 	}
 }

@@ -74,6 +74,8 @@ type Director struct {
 	taps      []*Tap // replaced, never written to
 	stream    stream
 	following bool // somebody wants the events of connections and changes
+	paths     pathMTUs
+	ident     atomic.Uint32 // of the last outer packet that may be cut
 
 	freeServers  []uint32
 	freeServices []uint32

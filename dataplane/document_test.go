@@ -39,7 +39,7 @@ func TestVerdictsAreDocumented(t *testing.T) {
 func TestSysctlsOfLaterFeatures(t *testing.T) {
 	w := newWorld(nil)
 	for _, name := range []string{
-		"backup_only", "sync_version", "sync_threshold", "cache_bypass", "pmtu_disc",
+		"backup_only", "sync_version", "sync_threshold", "cache_bypass", "ignore_tunneled",
 		"sloppy_sctp", "snat_reroute", "conntrack", "debug_level", "est_nice", "conn_lfactor",
 	} {
 		err := w.dir.Apply([]ipvs.Change{{Kind: ipvs.SetSysctl, Name: name, Value: "1"}})

@@ -124,7 +124,7 @@ func (d *Director) wake() {
 
 // Follow says whether the stream is to have the events of connections and of
 // the configuration; without it has only those that an operator must hear of
-// (EventMethod, EventVIPConflict, EventLink).
+// (EventLocalServer, EventVIPConflict, EventLink).
 func (d *Director) Follow(on bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -447,3 +447,29 @@ func TestExplainFaults(t *testing.T) {
 		t.Errorf("a director without interfaces: %v, %v", x, err)
 	}
 }
+
+// TestExplainMethods: what is sent without translation, in a tunnel, and to the host
+// itself.
+func TestExplainMethods(t *testing.T) {
+	w := newWorld(nil)
+	w.setHost(func(h *packettest.Host) { h.Locals[netip.MustParseAddr("10.10.1.1")] = true })
+	w.mustRules(t, "-A -t 10.10.1.1:80\n-a -t 10.10.1.1:80 -r 10.20.0.11 -g\n"+
+		"-A -t 10.10.1.1:81\n-a -t 10.10.1.1:81 -r 10.20.0.11 -i\n"+
+		"-A -t 10.10.1.1:82\n-a -t 10.10.1.1:82 -r 10.20.0.1 -g")
+	for port, want := range map[uint16][3]string{
+		80: {"route", "dip", "10.10.1.1:80"}, 81: {"tunnel", "dip", "10.20.0.11:0"}, 82: {"route", "host", "10.10.1.1:82"},
+	} {
+		x, err := w.dir.Explain(ipvs.Question{
+			Proto: ipvs.TCP, Client: netip.MustParseAddrPort("10.10.3.5:4000"), Virtual: netip.AddrPortFrom(netip.MustParseAddr("10.10.1.1"), port),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Entry == nil || len(x.Sent) != 1 {
+			t.Fatalf("port %d: %+v", port, x)
+		}
+		if got := [3]string{x.Entry.Method, x.Sent[0].Link, x.Sent[0].Dst.String()}; got != want || !x.Sent[0].ChecksumsOK {
+			t.Errorf("port %d: %v, checksums good %v, want %v", port, got, x.Sent[0].ChecksumsOK, want)
+		}
+	}
+}

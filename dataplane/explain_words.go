@@ -38,7 +38,7 @@ func (t *trial) describe(f *Frame) ipvs.Packet {
 	var p rewrite.Packet
 	fault := rewrite.ParseIPv4(f.Data, &p)
 	x := ipvs.Packet{
-		Link:   t.dir.cfg.Links[f.Link].Name,
+		Link:   t.dir.linkName(f.Link),
 		DstMAC: net.HardwareAddr(f.Data[0:6]).String(), SrcMAC: net.HardwareAddr(f.Data[6:12]).String(),
 		Protocol: word(ipvs.Protocol(p.Proto)),
 		Src:      netip.AddrPortFrom(Addr4(p.Src), p.SrcPort), Dst: netip.AddrPortFrom(Addr4(p.Dst), p.DstPort),
@@ -53,6 +53,14 @@ func (t *trial) describe(f *Frame) ipvs.Packet {
 		x.ICMP = icmpWord(p.ICMPType, p.ICMPCode)
 	}
 	return x
+}
+
+// linkName returns the name of an interface, or what stands for the host itself.
+func (d *Director) linkName(link uint8) string {
+	if link == HostLink {
+		return "host"
+	}
+	return d.cfg.Links[link].Name
 }
 
 // icmpWord names the errors that natlb sends.

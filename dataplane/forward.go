@@ -17,32 +17,51 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r con
 	s.countIn(c, srv, p)
 	s.step(c, r, srv, conntrack.In, p, now)
 	c.InPkts++
-	if !c.Masq() {
-		return DropMethod
-	}
 
 	hop := s.routes.lookup(s.view.host, c.RIP)
+	if hop.Kind == HopLocal {
+		return s.deliver(f, p, c)
+	}
 	if v := s.reachable(f, p, hop, now); v != Forward {
 		return v
 	}
 	if p.TTL <= 1 {
-		return s.answerError(f, p, rewrite.ICMPAnswer{Type: 11, Src: p.Dst}, AnswerTimeExceeded, DropTTL, now)
+		return s.answerClient(f, p, c, rewrite.ICMPAnswer{Type: 11, Src: p.Dst}, AnswerTimeExceeded, DropTTL, now)
 	}
 	rewrite.DecrementTTL(f.Data, p)
-	if v := s.fits(f, p, hop, p.Dst, now); v != Forward {
-		return v
+	if mtu := s.room(c, srv, hop, now); p.DontFrag && segmentLen(f, p) > mtu {
+		a := rewrite.ICMPAnswer{Type: 3, Code: icmpFragNeeded, Rest: uint32(mtu), Src: p.Dst}
+		return s.answerClient(f, p, c, a, AnswerTooBig, DropTooBig, now)
 	}
 	if c.Flags&(conntrack.Helped|conntrack.NoCPort) != 0 {
 		if v := s.helpIn(f, p, c, r, now); v != Forward {
 			return v
 		}
 	}
+	switch c.Method() {
+	case ipvs.Route:
+		return s.send(f, p, hop, origin{src: c.VIP}, Forward, now)
+	case ipvs.Tunnel:
+		return s.encapsulate(f, p, c, srv, hop, now)
+	}
 	rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
 	return s.send(f, p, hop, origin{src: c.VIP, vport: c.VPort}, Forward, now)
 }
 
-// reply sends a real server's packet to the client, as from the VIP. As in the
-// kernel the packet has passed routing before IPVS sees it: TTL and size are
+// answerClient answers a client's packet of a connection with an error. By any
+// method but masquerading the error counts as sent by the real server: the kernel
+// meets it on its way out as one about the connection.
+func (s *Shard) answerClient(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, a rewrite.ICMPAnswer, sent, none Verdict, now time.Duration) Verdict {
+	v := s.answerError(f, p, a, sent, none, now)
+	if v == sent && !c.Masq() {
+		s.countOutBytes(c, &s.view.servers[c.Dest], rewrite.ICMPErrorLen(p))
+	}
+	return v
+}
+
+// reply sends a real server's packet to the client, as from the VIP: which it is
+// already where the method is not masquerading, and the server sends its answers
+// through the director all the same. As in the kernel the packet has passed routing before IPVS sees it: TTL and size are
 // judged first, and count for nothing (semantics 5.1, 5.6).
 func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
@@ -96,13 +115,12 @@ func (s *Shard) routable(f *Frame, p *rewrite.Packet, hop *Hop, now time.Duratio
 	return s.fits(f, p, hop, own, now)
 }
 
-// reachable says whether the way to a real server exists; Forward means yes.
+// reachable says whether the way to a real server on another machine exists;
+// Forward means yes.
 func (s *Shard) reachable(f *Frame, p *rewrite.Packet, hop *Hop, now time.Duration) Verdict {
 	switch hop.Kind {
 	case HopForward:
 		return Forward
-	case HopLocal:
-		return DropLocalServer
 	case HopElsewhere:
 		return DropElsewhere
 	}
@@ -139,11 +157,16 @@ func (s *Shard) countIn(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) 
 }
 
 func (s *Shard) countOut(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) {
+	s.countOutBytes(c, srv, p.Len())
+}
+
+// countOutBytes counts a packet of n bytes of IP.
+func (s *Shard) countOutBytes(c *conntrack.Conn4, srv *serverView, n int) {
 	if !srv.Available() {
 		return
 	}
-	for _, n := range [2]*ipvs.Stats{&s.counts.servers[c.Dest], &s.counts.services[srv.service]} {
-		n.OutPkts++
-		n.OutBytes += uint64(p.Len())
+	for _, st := range [2]*ipvs.Stats{&s.counts.servers[c.Dest], &s.counts.services[srv.service]} {
+		st.OutPkts++
+		st.OutBytes += uint64(n)
 	}
 }

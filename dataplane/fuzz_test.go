@@ -30,6 +30,7 @@ func playRecords(t *testing.T, data []byte) {
 	})
 	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-a -t 10.10.1.1:80 -r 10.20.0.12:80 -m -x 3\n"+
 		"-A -u 10.10.1.1:53 -s sh\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.13:53 -g\n"+
+		"-a -t 10.10.1.1:80 -r 10.20.0.14 -i\n-a -u 10.10.1.1:53 -r 10.20.0.14 -i --tun-type gue --tun-port 6080 --tun-csum\n"+
 		"-A -t 10.10.1.9:21 -s rr\n-a -t 10.10.1.9:21 -r 10.20.0.14:21 -m")
 	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.12")] = packettest.Unresolved })
 	for records := 0; len(data) >= 3 && records < 100; records++ {
@@ -93,6 +94,9 @@ func fuzzSeeds() [][]byte {
 	errors = append(errors, record(2, packettest.Packet{Src: server, Dst: client, Proto: 1, Type: 3, Code: 4, Rest: 1400, Payload: quoted}.Frame())...)
 	errors = append(errors, record(0, packettest.Packet{Src: client, Dst: vip, Proto: 1, Type: 8, Payload: make([]byte, 20)}.Frame())...)
 	errors = append(errors, record(0, packettest.ARPRequest(packettest.NeighbourMAC(client.Addr()), client.Addr(), vip.Addr()))...)
+	inner := packettest.Packet{Src: client, Dst: vip, Proto: 6, Flags: "S"}.Frame()[14:]
+	outer := packettest.Packet{Src: netip.MustParseAddrPort("10.20.0.1:0"), Dst: netip.MustParseAddrPort("10.20.0.14:0"), Proto: 4, Payload: inner}.Frame()[14:]
+	errors = append(errors, record(2, packettest.Packet{Src: server, Dst: netip.MustParseAddrPort("10.20.0.1:0"), Proto: 1, Type: 3, Code: 4, Rest: 1400, Payload: outer}.Frame())...)
 	ftp := func(kind byte, flags, say string) []byte {
 		p := packettest.Packet{Src: client, Dst: netip.MustParseAddrPort("10.10.1.9:21"), Proto: 6, Flags: flags, DF: true, Payload: []byte(say)}
 		if kind == 2 {

@@ -35,6 +35,9 @@ type Hop struct {
 	MAC      [6]byte
 	LinkMAC  [6]byte // source MAC to send with
 	Via      uint32  // whose MAC it is: a gateway, or the address itself; 0 for a gateway without an IPv4 address
+	Src      uint32  // the host's own address for packets that way, 0 if it has none
+
+	to uint32 // what was looked up
 }
 
 // LinkState is the state of a link.

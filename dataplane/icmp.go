@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"natlb/conntrack"
+	"natlb/ipvs"
 	"natlb/rewrite"
 )
 
@@ -18,6 +19,9 @@ func (s *Shard) icmpError(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 	q := &s.quoted
 	if !rewrite.ParseQuoted(f.Data, p, q) {
 		return s.accept(f, p, now)
+	}
+	if t, rip, ok := s.aboutTunnel(f, q); ok {
+		return s.tunnelError(f, p, q, t, rip, now)
 	}
 	// The quoted packet went the other way, so the look-ups take it reversed.
 	if r := s.table.FindOut(q.Proto, q.Dst, q.DstPort, q.Src, q.SrcPort); r != 0 {
@@ -63,6 +67,7 @@ func (s *Shard) scheduleError(f *Frame, p, q *rewrite.Packet, now time.Duration)
 }
 
 // errorOut sends an error of the servers' side to the client, as from the VIP.
+// Where addresses are not translated it is sent on as it is.
 func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
@@ -71,41 +76,46 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 	if v := s.routable(f, p, hop, now); v != Forward {
 		return v
 	}
-	if !c.Masq() {
-		return DropMethod
-	}
-	if !trustedICMP(f, p) {
+	if c.Masq() && !trustedICMP(f, p) {
 		return DropICMPChecksum
 	}
 	rewrite.DecrementTTL(f.Data, p)
 	s.countOut(c, srv, p)
-	rewrite.TranslateICMPOut(f.Data, p, q, c.VIP, c.VPort)
-	f.Offload = Offload{}
+	if c.Masq() {
+		rewrite.TranslateICMPOut(f.Data, p, q, c.VIP, c.VPort)
+		f.Offload = Offload{}
+	}
 	return s.send(f, p, hop, origin{}, Forward, now)
 }
 
-// errorIn sends an error of the client's side to the real server.
+// errorIn sends an error of the client's side to the real server, by its method.
 func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
 	s.met.conn = c
-	if !c.Masq() {
-		return DropMethod
-	}
 	if !trustedICMP(f, p) {
 		return DropICMPChecksum
 	}
 	s.countIn(c, srv, p)
 	hop := s.routes.lookup(s.view.host, c.RIP)
-	if hop.Kind != HopForward {
+	switch hop.Kind {
+	case HopForward:
+	case HopLocal:
+		return s.deliver(f, p, c)
+	default:
 		return DropNoRoute
 	}
 	if p.TTL <= 1 {
 		return DropTTL
 	}
 	rewrite.DecrementTTL(f.Data, p)
-	rewrite.TranslateICMPIn(f.Data, p, q, c.RIP, c.RPort)
 	f.Offload = Offload{}
+	switch c.Method() {
+	case ipvs.Tunnel:
+		return s.encapsulate(f, p, c, srv, hop, now)
+	case ipvs.Masq:
+		rewrite.TranslateICMPIn(f.Data, p, q, c.RIP, c.RPort)
+	}
 	return s.send(f, p, hop, origin{}, Forward, now)
 }
 

@@ -2,7 +2,7 @@ package dataplane
 
 // verdictMeanings are what docs/verdicts.md says the verdicts mean.
 var verdictMeanings = [NumVerdicts]string{
-	Forward:               "translated and handed to its outlet, in either direction",
+	Forward:               "sent on for a connection, in either direction",
 	Route:                 "sent on untranslated: what a real server sends outside of connections, and the answers to it",
 	AnswerARP:             "somebody asked who has a VIP that natlb owns",
 	AnswerEcho:            "a ping of a VIP",
@@ -33,8 +33,8 @@ var verdictMeanings = [NumVerdicts]string{
 	DropNoDestination:     "as answer-no-destination, where no answer is owed",
 	DropTableFull:         "the table is at its cap and holds nothing that may go",
 	DropDefence:           "sysctl drop_packet: one of so many new connections",
-	DropMethod:            "the server was added with -g (the default!) or -i, which this version cannot do",
-	DropLocalServer:       "the real server is an address of the director",
+	DropNoSource:          "a tunnel's packet would have no source: the director has no address on the way to the server",
+	DropLocalServer:       "the real server is an address of the director, and it was added with -m, or the host does not have the VIP",
 	DropNoRoute:           "no route, and no answer is owed",
 	DropTTL:               "TTL used up, and no answer is owed",
 	DropTooBig:            "too big, and no answer is owed, or it could not be cut",
@@ -77,8 +77,8 @@ var verdictAdvice = [NumVerdicts]string{
 	DropNoDestination:     "natlb -L -n --thresholds; add servers, raise weights or -x",
 	DropTableFull:         "--max-conns; under a flood drop_entry, drop_packet, secure_tcp",
 	DropDefence:           "the defence at work; natlb sysctl drop_packet=0 ends it",
-	DropMethod:            "write -m: natlb -d ..., natlb -a ... -m",
-	DropLocalServer:       "move the server to another machine",
+	DropNoSource:          "ip addr add DIP/24 dev IF",
+	DropLocalServer:       "-g and a VIP of the host, or another machine: natlb doctor",
 	DropNoRoute:           "is the server up, on this network, at this address? ip route get says which way there is",
 	DropTTL:               "a routing loop, or traceroute",
 	DropTooBig:            "the outlet's MTU is too small for anything useful",

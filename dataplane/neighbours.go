@@ -141,7 +141,12 @@ func (w *neighbours) outline(v *view, now time.Duration) neighbours {
 // translated back if it was to a real server (semantics 5.6).
 func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 	var p, answer, quoted rewrite.Packet
-	if h.origin.src == 0 || rewrite.ParseIPv4(h.data, &p) != rewrite.FaultNone {
+	data := h.data
+	if n := int(h.origin.inner); n > 0 { // as it was before it went into the tunnel
+		data = data[n:]
+		copy(data[:rewrite.EthernetLen], h.data)
+	}
+	if h.origin.src == 0 || rewrite.ParseIPv4(data, &p) != rewrite.FaultNone {
 		return DropNeighbourFailed
 	}
 	if !s.dir.limiter.allow(p.Src, now) {
@@ -152,7 +157,7 @@ func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 		return DropNoBuffer
 	}
 	a := rewrite.ICMPAnswer{Type: 3, Code: 1, Src: h.origin.src}
-	n := rewrite.ICMPError(dst, h.data, &p, s.view.host.Link(h.in).MAC, a)
+	n := rewrite.ICMPError(dst, data, &p, s.view.host.Link(h.in).MAC, a)
 	if n == 0 {
 		return DropNeighbourFailed
 	}

@@ -153,6 +153,6 @@ func (s *service) view() *serviceView {
 func (t *destination) view() serverView {
 	return serverView{
 		RealServer: t.server, service: t.service, addr: Number4(t.cfg.Addr.Addr()), port: t.cfg.Addr.Port(),
-		method: t.cfg.Method, proto: uint8(t.key.service.Proto),
+		method: t.cfg.Method, tunnel: tunnelOf(t.cfg.Tunnel), proto: uint8(t.key.service.Proto),
 	}
 }

@@ -24,6 +24,7 @@ func (c *routeCache) lookup(h Host, dst uint32) *Hop {
 	e := &c.entries[dst*0x9e3779b1>>(32-routeCacheBits)]
 	if e.dst != dst || e.epoch != c.epoch {
 		*e = routeEntry{dst, c.epoch, h.Lookup(dst)}
+		e.hop.to = dst
 	}
 	return &e.hop
 }

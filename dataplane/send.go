@@ -11,18 +11,18 @@ import (
 type origin struct {
 	src   uint32 // the VIP, or the director's own address
 	vport uint16 // of a packet that was rewritten for a real server, else 0
+	inner uint8  // length of the headers that were put in front of it for a tunnel
 }
 
 // send hands a rewritten packet to its outlet in the form that the outlet
 // takes: whole, or cut where its offloads or MTU ask for it. It returns sent,
 // or that the packet is held or could not be cut.
 func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdict, now time.Duration) Verdict {
-	out := outgoing{f: f, hop: hop, origin: o, sent: sent, now: now, dst: p.Dst, frames: 1}
+	out := outgoing{f: f, hop: hop, origin: o, sent: sent, now: now, dst: hop.to, frames: s.framesOf()}
 	caps := s.dir.cfg.Links[hop.Link].Caps
 	segment := segmentLen(f, p)
 	switch {
 	case len(s.frags.cuts) > 0:
-		out.frames += s.frags.frames
 		return s.sendFragments(&out, p)
 	case f.Offload.Super() && (!caps.Offload || segment > hop.MTU):
 		return s.sendSegments(&out, p)
@@ -44,8 +44,16 @@ type outgoing struct {
 	origin origin
 	sent   Verdict
 	now    time.Duration
-	dst    uint32 // final destination, host byte order
+	dst    uint32 // what hop is the way to, host byte order
 	frames uint64 // received frames that the packet came in; 0 once a held piece stands for them
+}
+
+// framesOf returns how many received frames the packet in the works came in.
+func (s *Shard) framesOf() uint64 {
+	if len(s.frags.cuts) > 0 {
+		return 1 + s.frags.frames
+	}
+	return 1
 }
 
 // verdict returns v, or that the packet is held when a piece of it is: what is

@@ -23,6 +23,7 @@ type settings struct {
 	lblcExpiration          int
 	lblcrExpiration         int
 	natICMPSend             int
+	pmtuDisc                int
 	runEstimation           int
 	scheduleICMP            int
 	secureTCP               int
@@ -72,6 +73,8 @@ var sysctls = []sysctl{
 		"scheduler lblcr: " + secondsOfIdle},
 	{"nat_icmp_send", func(s *settings) *int { return &s.natICMPSend }, 0, 1, 0,
 		"1: a real server that sends outside of connections gets port unreachable"},
+	{"pmtu_disc", func(s *settings) *int { return &s.pmtuDisc }, 0, 1, 1,
+		"1: a client hears of packets too big for the tunnel to its server; 0: they are cut, whatever the client forbids"},
 	{"run_estimation", func(s *settings) *int { return &s.runEstimation }, 0, 1, 1,
 		"0: rates stand still"},
 	{"schedule_icmp", func(s *settings) *int { return &s.scheduleICMP }, 0, 1, 0,
@@ -87,7 +90,7 @@ var later = map[string]string{
 	"backup_only": "synchronization", "sync_version": "synchronization", "sync_ports": "synchronization",
 	"sync_persist_mode": "synchronization", "sync_qlen_max": "synchronization", "sync_sock_size": "synchronization",
 	"sync_threshold": "synchronization", "sync_refresh_period": "synchronization", "sync_retries": "synchronization",
-	"cache_bypass": "forwarding to the original destination", "pmtu_disc": "tunnels", "ignore_tunneled": "tunnels",
+	"cache_bypass": "forwarding to the original destination", "ignore_tunneled": "packets that the director itself takes out of tunnels",
 	"sloppy_sctp": "SCTP",
 	"conntrack":   "netfilter's connection tracking", "snat_reroute": "source-policy routing",
 	"debug_level": "kernel logging", "est_cpulist": "estimator threads", "est_nice": "estimator threads",

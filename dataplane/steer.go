@@ -97,6 +97,7 @@ func (s *Shard) elsewhere(f *Frame, p *rewrite.Packet) bool {
 		if !rewrite.IsTranslatedICMPError(p.ICMPType) || !rewrite.ParseQuoted(f.Data, p, q) {
 			return false
 		}
+		s.aboutTunnel(f, q)
 		// The quoted packet went the other way.
 		return s.passes(f, &rewrite.Packet{Src: q.Dst, SrcPort: q.DstPort, Dst: q.Src, DstPort: q.SrcPort, Proto: q.Proto})
 	}
@@ -133,9 +134,10 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 }
 
 // client returns the end of a packet that is the client: the sender, but of what
-// a real server sends to anything else than a VIP.
+// a real server sends, from its own address or as the VIP, to anything else than
+// a VIP.
 func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16) {
-	if v.roles.of(p.Dst)&(roleVIP|roleOwned) == 0 && v.roles.of(p.Src)&roleServer != 0 && !v.targeted(p) {
+	if v.roles.of(p.Dst)&(roleVIP|roleOwned) == 0 && v.roles.of(p.Src) != 0 && !v.targeted(p) {
 		return p.Dst, p.DstPort
 	}
 	return p.Src, p.SrcPort

@@ -198,7 +198,7 @@ func TestFanoutProgram(t *testing.T) {
 				c.FTPPorts = []uint16{80}
 			}
 		})
-		if err := w.rules("-A -t 10.10.1.1:80\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m\n-A -u 10.10.1.2:53\n-a -u 10.10.1.2:53 -r 10.20.0.12 -m"); err != nil {
+		if err := w.rules("-A -t 10.10.1.1:80\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m\n-A -u 10.10.1.2:53\n-a -u 10.10.1.2:53 -r 10.20.0.12 -g"); err != nil {
 			t.Fatal(err)
 		}
 		if got := w.dir.SteersByAddress(); got != byAddress {
@@ -208,7 +208,8 @@ func TestFanoutProgram(t *testing.T) {
 		p := packettest.Packet{Proto: rapid.SampledFrom([]uint8{6, 17}).Draw(t, "proto"), Src: client, Dst: netip.MustParseAddrPort("10.10.1.1:80"), Flags: "S"}
 		side := dataplane.VIPSide
 		if rapid.Bool().Draw(t, "reply") {
-			p.Src, p.Dst, side = netip.MustParseAddrPort("10.20.0.11:80"), client, dataplane.DIPSide
+			from := rapid.SampledFrom([]string{"10.20.0.11:80", "10.10.1.2:53"}).Draw(t, "from") // the other answers as the VIP
+			p.Src, p.Dst, side = netip.MustParseAddrPort(from), client, dataplane.DIPSide
 		}
 		if rapid.IntRange(0, 3).Draw(t, "options") == 0 {
 			p.IPOptions = []byte{1, 1, 1, 0}
@@ -306,7 +307,8 @@ func TestSteeringChanges(t *testing.T) {
 func TestHandedOver(t *testing.T) {
 	w := newWorld(nil)
 	m := newMirror(w, 4, func(int) int { return 0 }, func(*dataplane.Config) {})
-	w.mustRules(t, "-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.12:5353 -m")
+	w.mustRules(t, "-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.12:5353 -m\n"+
+		"-A -u 10.10.1.2:53\n-a -u 10.10.1.2:53 -r 10.20.0.11 -i")
 	send := func(link uint8, b []byte) {
 		t.Helper()
 		w.batch(frame(link, b))
@@ -317,7 +319,7 @@ func TestHandedOver(t *testing.T) {
 	complain := func(link uint8, about []byte) {
 		t.Helper()
 		src, dst := netip.AddrFrom4([4]byte(about[30:34])), netip.AddrFrom4([4]byte(about[26:30]))
-		p := packettest.Packet{Proto: 1, Type: 3, Payload: slices.Clone(about[14:42]), Src: netip.AddrPortFrom(src, 0), Dst: netip.AddrPortFrom(dst, 0)}
+		p := packettest.Packet{Proto: 1, Type: 3, Payload: slices.Clone(about[14:min(len(about), 74)]), Src: netip.AddrPortFrom(src, 0), Dst: netip.AddrPortFrom(dst, 0)}
 		send(link, w.from(link, p).Frame())
 	}
 	client, vip := netip.MustParseAddr("10.10.3.1"), netip.MustParseAddrPort("10.10.1.1:53")
@@ -335,6 +337,13 @@ func TestHandedOver(t *testing.T) {
 		rip := netip.AddrPortFrom(netip.AddrFrom4([4]byte(forwarded[30:34])), 5353)
 		send(dipLink, w.from(dipLink, packettest.Packet{Proto: 17, Src: rip, Dst: p.Src}).Frame())
 		complain(vipLink, slices.Clone(w.shard.Output()[0].Data))
+
+		p.Dst, p.Payload = netip.MustParseAddrPort("10.10.1.2:53"), make([]byte, 30)
+		send(vipLink, p.Frame())
+		complain(dipLink, slices.Clone(w.shard.Output()[0].Data))
+		if len(w.shard.Output()) != 1 {
+			t.Fatalf("an error about a tunnel's packet becomes %d", len(w.shard.Output()))
+		}
 	}
 	if m.dir.HandedOver() == 0 {
 		t.Error("nothing was handed over")

@@ -68,7 +68,7 @@ type TapFrame struct {
 	At      time.Duration // on the director's clock: that of the batch
 	Data    []byte        // as captured; the tap's, until the next call of Take
 	WireLen uint32        // length of the frame
-	Link    uint8         // that it came by, or was sent by
+	Link    uint8         // that it came by, or was sent by, perhaps HostLink
 	Sent    bool          // natlb sent it
 	Late    bool          // sent, but not for a frame of this batch: announced, or held until a neighbour answered
 	Verdict Verdict       // of the received frame, also on what was sent for it

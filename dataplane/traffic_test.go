@@ -94,11 +94,12 @@ func (w *traffic) change(t *rapid.T) {
 		service := rapid.SampledFrom(someServices).Draw(t, "service")
 		server := rapid.SampledFrom(someServers).Draw(t, "server")
 		scheduler := rapid.SampledFrom([]string{"rr", "wrr", "wlc", "sh", "lblc"}).Draw(t, "scheduler")
+		tunnel := rapid.SampledFrom([]string{" -i", " -i --tun-type gre --tun-csum", " -i --tun-type gue --tun-port 6080"}).Draw(t, "tunnel")
 		numbers := fmt.Sprintf("-w %d -x %d", rapid.IntRange(0, 2).Draw(t, "w"), rapid.IntRange(0, 3).Draw(t, "x"))
 		return rapid.SampledFrom([]string{
 			"-A " + service + " -s " + scheduler, "-A " + service + " -s " + scheduler, "-E " + service + " -s " + scheduler, "-D " + service,
 			"-a " + service + " -r " + server + " -m " + numbers, "-a " + service + " -r " + server + " -m " + numbers,
-			"-a " + service + " -r " + server + " -g", "-e " + service + " -r " + server + " -m " + numbers, "-d " + service + " -r " + server,
+			"-a " + service + " -r " + server + " -g", "-a " + service + " -r " + server + tunnel, "-e " + service + " -r " + server + tunnel, "-e " + service + " -r " + server + " -m " + numbers, "-d " + service + " -r " + server,
 			"-C", "-Z", "--set 5 6 7",
 		}).Draw(t, "line")
 	})
@@ -113,7 +114,7 @@ func (w *traffic) change(t *rapid.T) {
 		}
 	}
 	if rapid.IntRange(0, 3).Draw(t, "sysctl") == 0 {
-		setting := rapid.SampledFrom([]string{"expire_nodest_conn", "conn_reuse_mode", "sloppy_tcp", "secure_tcp"}).Draw(t, "name")
+		setting := rapid.SampledFrom([]string{"expire_nodest_conn", "conn_reuse_mode", "sloppy_tcp", "secure_tcp", "pmtu_disc"}).Draw(t, "name")
 		w.sysctl(setting, rapid.SampledFrom([]string{"0", "1", "3"}).Draw(t, "value")) // refused ones change nothing
 	}
 }
@@ -201,7 +202,8 @@ func (w *traffic) answer(t *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(t, "complain") == 0 {
 		p := packettest.Packet{
 			Src: netip.AddrPortFrom(src, 0), Dst: netip.AddrPortFrom(dst, 0), Proto: 1,
-			Type: rapid.SampledFrom([]uint8{3, 4, 11, 12}).Draw(t, "type"), Payload: b[14:min(len(b), 14+28+8)],
+			Type: rapid.SampledFrom([]uint8{3, 4, 11, 12}).Draw(t, "type"), Payload: b[14:min(len(b), 14+rapid.SampledFrom([]int{36, 64, 100}).Draw(t, "quoted"))],
+			Code: rapid.SampledFrom([]uint8{1, 4}).Draw(t, "code"), Rest: rapid.SampledFrom([]uint32{0, 600, 1400}).Draw(t, "mtu"),
 		}
 		w.send(frame(link, w.from(link, p).Frame()))
 		return

@@ -9,7 +9,7 @@ type Verdict uint8
 // host's business; Held* that it waits inside natlb (and is counted anew when
 // it moves on); Drop* that it ended here, and why.
 const (
-	// Forward: translated and sent on, in either direction.
+	// Forward: sent on for a connection, in either direction.
 	Forward Verdict = iota
 	// Route: sent on untranslated, as the real servers' gateway.
 	Route
@@ -46,7 +46,7 @@ const (
 	DropNoDestination     // no real server, and no answer is owed
 	DropTableFull         // connection table at its cap
 	DropDefence           // sysctl drop_packet: one of so many new connections
-	DropMethod            // forwarding method that this version cannot do
+	DropNoSource          // the director has no address to send a tunnel's packet from
 	DropLocalServer       // the real server is the director itself
 	DropNoRoute           // no route, and no answer is owed
 	DropTTL               // TTL used up, and no answer is owed
@@ -81,7 +81,7 @@ var verdictNames = [NumVerdicts]string{
 	DropTransport: "drop-transport-header", DropOffload: "drop-offload",
 	DropMartian: "drop-martian", DropElsewhere: "drop-elsewhere",
 	DropServerGone: "drop-server-gone", DropLimited: "drop-answer-limited",
-	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropDefence: "drop-defence", DropMethod: "drop-forwarding-method",
+	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropDefence: "drop-defence", DropNoSource: "drop-no-source",
 	DropLocalServer: "drop-local-server", DropNoRoute: "drop-no-route", DropTTL: "drop-ttl", DropTooBig: "drop-too-big",
 	DropICMPChecksum: "drop-icmp-checksum", DropChecksum: "drop-checksum", DropNeighbourFailed: "drop-neighbour-failed",
 	DropNeighbourFull: "drop-neighbour-full", DropFragmentOverlap: "drop-fragment-overlap",

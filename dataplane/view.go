@@ -61,7 +61,8 @@ type serverView struct {
 	addr    uint32 // RIP, host byte order
 	port    uint16 // RPort; 0 keeps the packet's port
 	method  ipvs.ForwardMethod
-	proto   uint8 // of its service; 0 for a firewall-mark service
+	tunnel  rewrite.Tunnel // of method Tunnel
+	proto   uint8          // of its service; 0 for a firewall-mark service
 }
 
 // endpoint is the key of the service map: protocol, address and port packed

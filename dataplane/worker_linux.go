@@ -29,12 +29,13 @@ type Worker struct {
 	waits waits
 	wake  int
 	in    [MaxBatch]Frame
-	out   [][]Frame // what the batch sends, by link
+	out   [][]Frame // what the batch sends, by link, and last what is for the host
+	host  *hostPort // opened when there is something for the host
 
 	mu       sync.Mutex
 	closed   bool
 	replaced map[int]Port
-	stats    []sendStats
+	stats    []sendStats // by link, and of the host last
 }
 
 type sendStats struct{ sent, failed atomic.Uint64 }
@@ -49,8 +50,8 @@ func NewWorker(d *Director, i int, ports []Port, polling Polling, clock func() t
 	}
 	w := &Worker{
 		shard: d.Shard(i), clock: clock, resolve: resolve, ports: ports, wake: wake,
-		polls: make([]unix.PollFd, len(ports)+1), out: make([][]Frame, len(ports)),
-		replaced: map[int]Port{}, stats: make([]sendStats, len(ports)),
+		polls: make([]unix.PollFd, len(ports)+1), out: make([][]Frame, len(ports)+1),
+		replaced: map[int]Port{}, stats: make([]sendStats, len(ports)+1),
 	}
 	w.waits.polling = polling
 	w.driver = d.NewDriver(i, w.emit)
@@ -102,6 +103,10 @@ func (w *Worker) Replace(i int, p Port) {
 func (w *Worker) SendStats(i int) (sent, failed uint64) {
 	return w.stats[i].sent.Load(), w.stats[i].failed.Load()
 }
+
+// HostStats returns how many packets the host's own stack was given and how many
+// it did not take.
+func (w *Worker) HostStats() (delivered, refused uint64) { return w.SendStats(len(w.ports)) }
 
 // Run runs the loop on a thread of its own until ctx ends, and closes the ports.
 func (w *Worker) Run(ctx context.Context) error {
@@ -165,7 +170,8 @@ func (w *Worker) serve(i int) int {
 // emit sends what has come of a batch, and asks for the neighbours that it lacked.
 func (w *Worker) emit(out []Frame, ask []Resolve) {
 	for _, f := range out {
-		w.out[f.Link] = append(w.out[f.Link], f)
+		i := min(int(f.Link), len(w.ports)) // HostLink is above all others
+		w.out[i] = append(w.out[i], f)
 	}
 	for i, fs := range w.out {
 		if len(fs) > 0 {
@@ -180,7 +186,9 @@ func (w *Worker) emit(out []Frame, ask []Resolve) {
 
 func (w *Worker) send(i int, fs []Frame) {
 	sent := 0
-	if w.polls[i].Fd >= 0 {
+	if i == len(w.ports) {
+		sent = w.deliver(fs)
+	} else if w.polls[i].Fd >= 0 {
 		n, err := w.ports[i].Send(fs)
 		if err != nil {
 			w.linkFault(i, err)
@@ -189,6 +197,18 @@ func (w *Worker) send(i int, fs []Frame) {
 	}
 	w.stats[i].sent.Add(uint64(sent))
 	w.stats[i].failed.Add(uint64(len(fs) - sent))
+}
+
+// deliver gives frames to the host's own stack and returns how many it took.
+func (w *Worker) deliver(fs []Frame) int {
+	if w.host == nil {
+		p, err := openHostPort()
+		if err != nil {
+			return 0 // counted, and tried again
+		}
+		w.host = p
+	}
+	return w.host.send(fs)
 }
 
 // linkFault tells of a fault of port i. A vanished interface is no longer
@@ -221,6 +241,9 @@ func (w *Worker) close() {
 	w.closed = true
 	for _, p := range w.ports {
 		p.Close()
+	}
+	if w.host != nil {
+		w.host.close()
 	}
 	unix.Close(w.wake)
 }

@@ -230,6 +230,10 @@ func (w *world) leftovers() error {
 // output returns what the last batch sent, asked and told, a line each.
 func (w *world) output() (lines []string) {
 	for _, f := range w.shard.Output() {
+		if f.Link == dataplane.HostLink {
+			lines = append(lines, "to the host "+packettest.DescribeFrame(&f))
+			continue
+		}
 		line := fmt.Sprintf("out %s %s", linkNames[f.Link], packettest.DescribeFrame(&f)+said(f.Data))
 		if want := w.host.Links[f.Link].MAC; [6]byte(f.Data[6:12]) != want {
 			line += fmt.Sprintf(" WRONG-SOURCE-MAC %v", net.HardwareAddr(f.Data[6:12]))
@@ -244,8 +248,8 @@ func (w *world) output() (lines []string) {
 		switch e.Kind {
 		case ipvs.EventVIPConflict:
 			lines = append(lines, fmt.Sprintf("event conflict %v %v %s", e.VIP, net.HardwareAddr(e.MAC[:]), e.Link))
-		case ipvs.EventMethod:
-			lines = append(lines, fmt.Sprintf("event method %v %v %v", e.Service, e.Server, e.Method))
+		case ipvs.EventLocalServer:
+			lines = append(lines, fmt.Sprintf("event local-server %v %v %v", e.Service, e.Server, e.Method))
 		}
 	}
 	return lines

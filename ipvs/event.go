@@ -22,7 +22,7 @@ const (
 	EventServerRecovered  // and takes new connections again
 
 	EventConfig      // one change of a transaction was carried out
-	EventMethod      // a server was given a forwarding method that this version cannot do
+	EventLocalServer // a server was given an address of the host, and cannot be reached there
 	EventVIPConflict // another machine on the link claims a VIP
 	EventLink        // a link has a fault, or is gone
 
@@ -33,7 +33,7 @@ var eventWords = [...]string{
 	EventBorn: "born", EventState: "state", EventDied: "died",
 	EventServerUp: "server-up", EventServerQuiesced: "server-quiesced", EventServerDown: "server-down",
 	EventServerOverloaded: "server-overloaded", EventServerRecovered: "server-recovered",
-	EventConfig: "config", EventMethod: "method", EventVIPConflict: "vip-conflict", EventLink: "link",
+	EventConfig: "config", EventLocalServer: "local-server", EventVIPConflict: "vip-conflict", EventLink: "link",
 	EventGap: "gap",
 }
 
@@ -131,7 +131,7 @@ type Event struct {
 	Change       ChangeKind    // EventConfig
 	Weight       int32         // server events, and changes of a server: now
 	WeightBefore int32         // EventServerQuiesced, EventServerUp: before; 0 for a new server
-	Method       ForwardMethod // EventMethod
+	Method       ForwardMethod // EventLocalServer
 	Name         string        // EventConfig: of a setting
 	Value        string        // and what it was set to
 	VIP          netip.Addr    // EventVIPConflict

@@ -39,8 +39,9 @@ func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
 }
 
 // ChecksumOK reports whether the checksum of an unfragmented TCP segment, UDP
-// datagram or ICMP message is right; a UDP checksum of 0, "none", is. It has no
-// meaning for a partial checksum, and for other protocols the answer is false.
+// datagram, ICMP message or tunnel's packet is right; where there is none, as with a
+// UDP checksum of 0, it is. It has no meaning for a partial checksum, and for other
+// protocols the answer is false.
 func ChecksumOK(frame []byte, p *Packet) bool {
 	switch l4 := frame[p.L4:p.End]; {
 	case p.Fragment() || len(l4) < l4MinLen(p.Proto):
@@ -49,6 +50,13 @@ func ChecksumOK(frame []byte, p *Packet) bool {
 		return TCPChecksumOK(frame, p)
 	case p.Proto == ProtoUDP:
 		return l4[6] == 0 && l4[7] == 0 || Sum(l4, pseudoSum(p.Src, p.Dst, ProtoUDP, len(l4))) == 0xffff
+	}
+	switch p.Proto {
+	case ProtoIPIP:
+		return true
+	case ProtoGRE:
+		gre := frame[p.L4:p.End]
+		return len(gre) >= greLen && (gre[0]&greHasSum == 0 || Sum(gre, 0) == 0xffff)
 	}
 	return ICMPChecksumOK(frame, p)
 }

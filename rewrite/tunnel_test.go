@@ -87,7 +87,33 @@ func TestRecordedTunnels(t *testing.T) {
 			if diff := cmp.Diff(hex.Dump(want), hex.Dump(got[:n])); diff != "" {
 				t.Errorf("frame differs from the kernel's (-kernel +got):\n%s", diff)
 			}
+			p := mustParse(t, want)
+			if !ChecksumOK(want, &p) {
+				t.Error("ChecksumOK = false")
+			}
+			want[n-1] ^= 1
+			if ok := ChecksumOK(want, &p); ok == tt.tunnel.Checksum {
+				t.Errorf("ChecksumOK = %v of one that was damaged, with a checksum: %v", ok, tt.tunnel.Checksum)
+			}
 		})
+	}
+}
+
+// TestGUEChecksumZero: a computed checksum of 0 goes out as 0xffff, as 0 says that
+// there is none.
+func TestGUEChecksumZero(t *testing.T) {
+	tunnel := Tunnel{Kind: GUE, Port: 6080, Checksum: true}
+	inner := unhex(t, tunnelMACs+tunnelled[0].inner)
+	sumFor := func(id uint16) uint16 { // of a packet with these two bytes in it
+		buf := append(make([]byte, tunnel.Overhead()), inner...)
+		binary.BigEndian.PutUint16(buf[tunnel.Overhead()+EthernetLen+4:], id)
+		Encapsulate(buf, tunnel, Outer{Src: vip, Dst: rip})
+		return binary.BigEndian.Uint16(buf[40:])
+	}
+	// Ones' complement: adding the checksum itself makes the sum all ones.
+	id := fold(uint32(sumFor(0)))
+	if got := sumFor(id); got != 0xffff {
+		t.Errorf("checksum = %#04x, want 0xffff", got)
 	}
 }
 

@@ -73,7 +73,7 @@ func JSONOfEvent(e *Event) EventJSON {
 		}
 	case e.Kind == ipvs.EventServerUp, e.Kind == ipvs.EventServerQuiesced, e.Kind == ipvs.EventServerDown:
 		w.Weight, w.WeightBefore = &e.Weight, &e.WeightBefore
-	case e.Kind == ipvs.EventMethod:
+	case e.Kind == ipvs.EventLocalServer:
 		w.Method = methods.word(e.Method)
 	case e.Kind == ipvs.EventVIPConflict:
 		w.MAC = net.HardwareAddr(e.MAC[:]).String()

@@ -215,7 +215,7 @@ func drawEvent(t *rapid.T) Event {
 		}
 	case e.Kind == ipvs.EventServerUp:
 		e.Weight, e.WeightBefore = rapid.Int32().Draw(t, "weight"), rapid.Int32().Draw(t, "before")
-	case e.Kind == ipvs.EventMethod:
+	case e.Kind == ipvs.EventLocalServer:
 		e.Method = ipvs.ForwardMethod(rapid.Uint8Max(4).Draw(t, "method"))
 	case e.Kind == ipvs.EventVIPConflict:
 		e.VIP, e.Link = drawAddrPort(t, "vip").Addr(), "eth0"

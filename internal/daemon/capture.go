@@ -14,7 +14,7 @@ import (
 // capture is a tap of the data path as the control room sees it.
 type capture struct {
 	tap   *dataplane.Tap
-	links []string
+	links []string  // and last what stands for the host, where a local server gets its packets
 	zero  time.Time // when the director's clock was 0
 }
 
@@ -34,6 +34,7 @@ func (f front) Capture(want control.Capture) (control.CaptureFeed, error) {
 	for _, l := range f.d.cfg.links() {
 		c.links = append(c.links, l.Name)
 	}
+	c.links = append(c.links, "host")
 	return c, nil
 }
 
@@ -65,9 +66,10 @@ func (c *capture) Close() { c.tap.Close() }
 // Take hands on what the tap has seen.
 func (c *capture) Take(yield func(*control.CapturedFrame) bool) {
 	var out control.CapturedFrame
+	host := len(c.links) - 1 // dataplane.HostLink is above all others
 	c.tap.Take(func(f *dataplane.TapFrame) bool {
 		out = control.CapturedFrame{
-			Time: c.zero.Add(f.At), Data: f.Data, WireLen: f.WireLen, Link: int(f.Link), Sent: f.Sent, Comment: commentOn(f),
+			Time: c.zero.Add(f.At), Data: f.Data, WireLen: f.WireLen, Link: min(int(f.Link), host), Sent: f.Sent, Comment: commentOn(f),
 		}
 		return yield(&out)
 	})

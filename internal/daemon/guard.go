@@ -129,6 +129,7 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 	for _, vip := range sc.Owned {
 		if forwards && !p.view.IsLocal(vip) {
 			r.OwnedVIPs = append(r.OwnedVIPs, vip)
+			r.Servers = append(r.Servers, vip) // as which servers with -g and -i answer
 		}
 	}
 	for _, rip := range sc.Servers {

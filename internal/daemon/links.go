@@ -247,7 +247,13 @@ func (d *daemon) linkCounters() []control.Counter {
 			out = append(out, c)
 		}
 	}
-	return out
+	var delivered, refused uint64
+	for _, w := range d.workers {
+		ok, not := w.HostStats()
+		delivered += ok
+		refused += not
+	}
+	return append(out, control.Counter{Name: "host-delivered", Count: delivered}, control.Counter{Name: "host-refused", Count: refused})
 }
 
 // hear is the data path's Wake: there are events to take.
@@ -280,8 +286,8 @@ func (d *daemon) tell(ctx context.Context, server *control.Server) error {
 func (d *daemon) report(e *ipvs.Event) {
 	log := d.cfg.Log
 	switch e.Kind {
-	case ipvs.EventMethod:
-		log.Warn("this version forwards by masquerading (-m) only: packets to this server are dropped and counted",
+	case ipvs.EventLocalServer:
+		log.Warn("the real server is this host, which is reached without -m alone, for a VIP that it has: packets are dropped and counted",
 			"service", e.Service.String(), "server", e.Server.String(), "method", e.Method.String())
 	case ipvs.EventVIPConflict:
 		if d.conflicts.allow(e.VIP.String() + e.Link) {

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"net/netip"
+
 	"natlb/dataplane"
 	"natlb/internal/hostnet"
 )
@@ -57,8 +59,16 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop {
 	return dataplane.Hop{
 		Kind: dataplane.HopForward, Link: link, MTU: r.MTU,
 		Resolved: n.State == hostnet.NeighbourUsable, Failed: n.State == hostnet.NeighbourFailed,
-		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC, Via: via,
+		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC, Via: via, Src: source(r.Source),
 	}
+}
+
+// source returns an address as a number, 0 for none.
+func source(a netip.Addr) uint32 {
+	if !a.Is4() {
+		return 0
+	}
+	return dataplane.Number4(a)
 }
 
 // Link implements [dataplane.Host].

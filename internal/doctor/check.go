@@ -63,6 +63,7 @@ var Checks = []Check{
 	{"mtu", true, checkMTU},
 	{"near-client", true, checkNearClient},
 	{"gateway", true, checkGateway},
+	{"direct", true, checkDirect},
 	{"drops", false, checkDrops},
 	{"verdicts", false, checkVerdicts},
 	{"table", false, checkTable},

@@ -18,7 +18,7 @@ func (f *Facts) methods() []string {
 	if f.Director != nil {
 		return f.Director.Methods
 	}
-	return []string{"masq"}
+	return []string{"masq", "route", "tunnel"}
 }
 
 func checkService(f *Facts, r *report) {
@@ -77,7 +77,7 @@ func checkRoute(f *Facts, r *report) {
 		there := f.link(s.Way.Link)
 		switch {
 		case s.Way.Kind == hostnet.Local:
-			r.fault(subject, "move the server to another machine", "is an address of the director itself, which cannot be a real server")
+			checkLocalServer(f, s, r)
 		case s.Way.Kind != hostnet.Unicast && s.Way.Kind != hostnet.Unreachable:
 			r.fault(subject, "correct the address", "is a %s address", s.Way.Kind)
 		case s.Way.Kind == hostnet.Unreachable:
@@ -88,6 +88,9 @@ func checkRoute(f *Facts, r *report) {
 		case !there.DIP:
 			r.fault(subject, fmt.Sprintf("ip route replace %s/32 dev %s, or restart the director with --dip-if %s too", s.RIP, link, s.Way.Link),
 				"the way leaves by the VIP side (%s)", s.Way.Link)
+		case s.Way.NextHop != s.RIP && f.reaches(s.RIP, ipvs.Route):
+			r.fault(subject, "write -m or -i, or put the server into a network of the director",
+				"-g gives packets for the VIP to %s, not to the server", s.Way.NextHop)
 		case s.Way.NextHop != s.RIP:
 			r.ok(subject, "by %s, via %s", s.Way.Link, s.Way.NextHop)
 		default:
@@ -175,6 +178,25 @@ func (f *Facts) census(proto ipvs.Protocol, server netip.AddrPort) (c control.Ce
 	return c
 }
 
+// reaches reports whether a server is one of that forwarding method.
+func (f *Facts) reaches(rip netip.Addr, method ipvs.ForwardMethod) bool {
+	return slices.ContainsFunc(f.Services, func(s ipvs.ServiceStatus) bool {
+		return slices.ContainsFunc(s.Destinations, func(d ipvs.DestinationStatus) bool {
+			return d.Addr.Addr() == rip && d.Method == method
+		})
+	})
+}
+
+// masqServers calls yield for every TCP destination whose answers have to come back
+// through the director, each address once, with its connections.
+func (f *Facts) masqServers(yield func(*ipvs.DestinationStatus, control.Census)) {
+	f.tcpServers(func(d *ipvs.DestinationStatus, c control.Census) {
+		if d.Method == ipvs.Masq {
+			yield(d, c)
+		}
+	})
+}
+
 // tcpServers calls yield for every TCP destination that is there, each address
 // once, with its connections.
 func (f *Facts) tcpServers(yield func(*ipvs.DestinationStatus, control.Census)) {
@@ -193,8 +215,9 @@ func (f *Facts) tcpServers(yield func(*ipvs.DestinationStatus, control.Census)) 
 // checkNearClient is the classic trap of NAT: a client in the servers' own
 // network is answered directly, from an address that it did not ask.
 func checkNearClient(f *Facts, r *report) {
-	near := false
-	f.tcpServers(func(d *ipvs.DestinationStatus, c control.Census) {
+	near, masq := false, false
+	f.masqServers(func(d *ipvs.DestinationStatus, c control.Census) {
+		masq = true
 		if 2*c.NearHalfOpen <= c.Near {
 			return // most of them came about: somebody has taken care of the way back
 		}
@@ -204,8 +227,8 @@ func checkNearClient(f *Facts, r *report) {
 			rip, c.NearClient, f.gatewayFor(rip)),
 			"is a client in the network of %s, which answers it past the director (%d half-open)", rip, c.NearHalfOpen)
 	})
-	if near {
-		return
+	if near || !masq {
+		return // what is not translated may be answered from anywhere
 	}
 	for i := range f.VIPs {
 		v := &f.VIPs[i]
@@ -267,8 +290,9 @@ const (
 
 // checkGateway looks at servers that were sent SYNs and sent nothing back.
 func checkGateway(f *Facts, r *report) {
-	idle := true
-	f.tcpServers(func(d *ipvs.DestinationStatus, c control.Census) {
+	idle, masq := true, false
+	f.masqServers(func(d *ipvs.DestinationStatus, c control.Census) {
+		masq = true
 		idle = idle && d.Stats.InPkts == 0
 		if c.HalfOpen-c.NearHalfOpen == 0 || !unanswered(d) {
 			if d.Stats.OutPkts > 0 {
@@ -278,7 +302,7 @@ func checkGateway(f *Facts, r *report) {
 		}
 		checkSilentServer(f, r, d, c.HalfOpen-c.NearHalfOpen)
 	})
-	if idle && len(f.Servers) > 0 && f.Director != nil {
+	if idle && masq && f.Director != nil {
 		r.unknown("", "ask a service something, then ask the doctor again", "nothing was forwarded yet")
 	}
 }

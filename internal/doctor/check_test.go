@@ -149,7 +149,30 @@ func TestChecks(t *testing.T) {
 		{"direct routing", func(f *Facts) { f.Services[0].Destinations[0].Method = ipvs.Route }, "service", Fault, "method -g", "natlb -e -t 192.168.0.178:80 -r 192.168.56.101:8088 -m -w 1"},
 		{"tunnel", func(f *Facts) { f.Services[0].Destinations[0].Method = ipvs.Tunnel }, "service", Fault, "method -i", "-m"},
 		{"no route", func(f *Facts) { f.Servers[0].Way = Way{} }, "route", Fault, "no route", "ip route add 192.168.56.101/32"},
-		{"RIP is local", func(f *Facts) { f.Servers[0].Way = Way{Kind: hostnet.Local} }, "route", Fault, "the director itself", "another machine"},
+		{"RIP is local", func(f *Facts) { f.Servers[0].Way = Way{Kind: hostnet.Local} }, "route", Fault, "cannot be reached with -m", "-g"},
+		{"RIP is local, and the VIP is not", func(f *Facts) {
+			f.reachedBy(ipvs.Route)
+			f.Servers[0].Way = Way{Kind: hostnet.Local}
+		}, "route", Fault, "the host does not have the VIP 192.168.0.178", "ip addr add 192.168.0.178/32 dev lo"},
+		{"RIP and VIP are local", func(f *Facts) {
+			f.reachedBy(ipvs.Route)
+			f.VIPs[0].Local, f.Servers[0].Way = "eth0", Way{Kind: hostnet.Local}
+		}, "route", OK, "is this machine", ""},
+		{"direct routing by a router", func(f *Facts) { f.reachedBy(ipvs.Route); f.Servers[0].Way.NextHop = vip1 }, "route", Fault, "gives packets for the VIP to 192.168.0.178", "-i"},
+		{"tunnel by a router", func(f *Facts) { f.reachedBy(ipvs.Tunnel); f.Servers[0].Way.NextHop = vip1 }, "route", OK, "via 192.168.0.178", ""},
+		{"direct, half-open", func(f *Facts) { f.owes(""); f.reachedBy(ipvs.Route) }, "direct", Fault, "3 of 3 connections half-open", "on 192.168.56.101: ip addr add 192.168.0.178/32 dev lo; sysctl -w net.ipv4.conf.all.arp_ignore=1"},
+		{"tunnel, half-open", func(f *Facts) { f.owes(""); f.reachedBy(ipvs.Tunnel) }, "direct", Fault, "3 of 3 connections half-open", "ip link add natlb0 type ipip local 192.168.56.101 remote any"},
+		{"gre, half-open", func(f *Facts) {
+			f.owes("")
+			f.reachedBy(ipvs.Tunnel)
+			f.Services[0].Destinations[0].Tunnel = ipvs.TunnelOptions{Type: ipvs.TunnelGRE, Checksum: ipvs.TunnelChecksummed}
+		}, "direct", Fault, "half-open", "type gre local 192.168.56.101 remote any icsum"},
+		{"gue, half-open", func(f *Facts) {
+			f.owes("")
+			f.reachedBy(ipvs.Tunnel)
+			f.Services[0].Destinations[0].Tunnel = ipvs.TunnelOptions{Type: ipvs.TunnelGUE, Port: 6080}
+		}, "direct", Fault, "half-open", "ip fou add port 6080 gue"},
+		{"direct, well", func(f *Facts) { f.owes(""); f.reachedBy(ipvs.Route); f.Census[0].HalfOpen = 1 }, "direct", OK, "1 of 3 connections half-open", ""},
 		{"RIP is a broadcast", func(f *Facts) { f.Servers[0].Way = Way{Kind: hostnet.Broadcast} }, "route", Fault, "broadcast", "correct"},
 		{"way elsewhere", func(f *Facts) { f.Servers[0].Way.Link = "eth2" }, "route", Fault, "eth2, which natlb was not given", "--dip-if eth2"},
 		{"way by the VIP side", func(f *Facts) { f.Servers[0].Way.Link = "eth0" }, "route", Fault, "VIP side (eth0)", "ip route replace 192.168.56.101/32 dev eth1"},
@@ -234,6 +257,29 @@ func TestChecks(t *testing.T) {
 	}
 }
 
+// reachedBy makes the one server's forwarding method one that works.
+func (f *Facts) reachedBy(m ipvs.ForwardMethod) {
+	f.Director.Methods = []string{"masq", "route", "tunnel"}
+	f.Services[0].Destinations[0].Method = m
+}
+
+// TestDirectServersOweNothing: what is not translated need not come back, and may
+// have its VIP anywhere.
+func TestDirectServersOweNothing(t *testing.T) {
+	for _, m := range []ipvs.ForwardMethod{ipvs.Route, ipvs.Tunnel} {
+		f := healthy()
+		f.owes("")
+		f.reachedBy(m)
+		f.Census[0] = control.Census{Proto: ipvs.TCP, Server: server1, Conns: 5, HalfOpen: 2, Near: 2, NearHalfOpen: 2, NearClient: netip.MustParseAddr("192.168.56.9")}
+		f.VIPs[0].Addr = netip.MustParseAddr("192.168.56.200")
+		for _, x := range Examine(f) {
+			if x.Level != OK && (x.Check == "gateway" || x.Check == "near-client") {
+				t.Errorf("%v: %s: %s", m, x.Check, x.Text)
+			}
+		}
+	}
+}
+
 // owes makes the one server owe answers, and says what came of a connection.
 func (f *Facts) owes(result string) {
 	f.Census = []control.Census{{Proto: ipvs.TCP, Server: server1, Conns: 3, HalfOpen: 3}}
@@ -246,7 +292,7 @@ func (f *Facts) owes(result string) {
 // TestHealthy: where nothing is wrong there is nothing but ok, from every check
 // that has something to look at.
 func TestHealthy(t *testing.T) {
-	silent := map[string]bool{"namespace": true, "rules-file": true, "arp-ignore": true}
+	silent := map[string]bool{"namespace": true, "rules-file": true, "arp-ignore": true, "direct": true}
 	said := map[string]bool{}
 	for _, x := range Examine(healthy()) {
 		said[x.Check] = true

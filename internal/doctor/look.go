@@ -154,7 +154,7 @@ func (f *Facts) takeCensus(ctx context.Context, client *control.Client) (err err
 		return err
 	}
 	var suspects []netip.AddrPort
-	f.tcpServers(func(d *ipvs.DestinationStatus, c control.Census) {
+	f.masqServers(func(d *ipvs.DestinationStatus, c control.Census) {
 		if c.HalfOpen > 0 && unanswered(d) {
 			suspects = append(suspects, d.Addr)
 		}

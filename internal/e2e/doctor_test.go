@@ -234,8 +234,25 @@ var ailments = []ailment{
 		}},
 	{name: "server is not there", seed: in("natlb -a -t 192.168.0.178:80 -r 192.168.56.199 -m"), check: "neighbour", subject: "192.168.56.199",
 		says: "does not answer ARP on dip0", cured: by("natlb -d -t 192.168.0.178:80 -r 192.168.56.199")},
-	{name: "direct routing", seed: in("natlb -e -t 192.168.0.178:80 -r 192.168.56.101 -w 3 -g"), check: "service", subject: "-t 192.168.0.178:80",
-		says: "192.168.56.101:80 has forwarding method -g"},
+	{name: "direct routing, and the server has no VIP", check: "direct", subject: "192.168.56.101:82", says: "2 of 2 connections half-open",
+		seed: func(t *testing.T, c *lab.Course, d *director) {
+			shell(t, c.Director, d.socket, "natlb -A -t 192.168.0.178:82 && natlb -a -t 192.168.0.178:82 -r 192.168.56.101 -g")
+			for range 2 {
+				if _, err := c.Clients[0].Dial(within(t, 300*time.Millisecond), "tcp4", netip.AddrPort{}, "192.168.0.178:82"); err == nil {
+					t.Error("a server without the VIP has answered")
+				}
+			}
+		},
+		cured: func(t *testing.T, c *lab.Course, d *director, f finding) {
+			servePage(t, c.Servers[0], ":82")
+			_, line, _ := strings.Cut(f.Cure, ": ")
+			shell(t, c.Servers[0], d.socket, line)
+			fetch(t, firstClient(c), "http://192.168.0.178:82/", 4)
+			got := examine(t, c.Director, d.socket)
+			got.find(t, "direct", "ok", "192.168.56.101:82")
+			shell(t, c.Director, d.socket, "natlb -D -t 192.168.0.178:82")
+			shell(t, c.Servers[0], d.socket, "ip addr del 192.168.0.178/32 dev lo; sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0")
+		}},
 	{name: "all quiesced", seed: in("natlb -A -t 192.168.0.178:81 && natlb -a -t 192.168.0.178:81 -r 192.168.56.101 -m -w 0"), check: "service", level: "warning",
 		subject: "-t 192.168.0.178:81", says: "quiesced",
 		cured: func(t *testing.T, c *lab.Course, d *director, f finding) {
@@ -482,9 +499,9 @@ func TestDoctorSocket(t *testing.T) {
 	got.find(t, "interface", "unknown", "")
 
 	rules := filepath.Join(t.TempDir(), "rules")
-	must(t, os.WriteFile(rules, []byte("-A -t 192.168.0.179:80 -s wlc\n-a -t 192.168.0.179:80 -r 192.168.56.101 -g\n"), 0o600))
+	must(t, os.WriteFile(rules, []byte("-A -t 192.168.0.179:80 -s wlc\n-a -t 192.168.0.179:80 -r 192.168.56.101 -g -w 0\n"), 0o600))
 	got = examine(t, c.Director, none, append(links, "--rules", rules)...)
-	got.find(t, "service", "fault", "-t 192.168.0.179:80")
+	got.find(t, "service", "warning", "-t 192.168.0.179:80")
 	got.find(t, "vip", "ok", "192.168.0.179")
 	got.find(t, "neighbour", "ok", "192.168.56.101")
 	must(t, os.WriteFile(rules, []byte("-A -t 192.168.0.179:80\n-a -Q\n"), 0o600))

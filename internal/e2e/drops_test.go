@@ -163,15 +163,15 @@ func TestDrops(t *testing.T) {
 	c, d := running(t, lab.CourseOptions{})
 	hold(t, c)
 	d.ctl("-A -t 192.168.0.178:81 -s rr")
-	d.ctl("-a -t 192.168.0.178:81 -r " + c.RIPs[0].String() + " -g")
+	d.ctl("-a -t 192.168.0.178:81 -r " + lab.DIP.String() + " -m")
 	ctx := within(t, 300*time.Millisecond)
 	if _, err := firstClient(c).Get(ctx, "http://192.168.0.178:81/"); err == nil {
-		t.Error("a server added with -g has answered")
+		t.Error("the director has answered as a real server added with -m")
 	}
 	out := d.ctl("drops --interval 100ms")
 	for _, want := range []string{
-		"drop-forwarding-method", "    last: TCP " + c.CIPs[0][0].String() + ":", " > 192.168.0.178:81, ", " by vip0, ",
-		"    hint: write -m: natlb -d ...", "answer-arp", "forwarded", "received",
+		"drop-local-server", "    last: TCP " + c.CIPs[0][0].String() + ":", " > 192.168.0.178:81, ", " by vip0, ",
+		"    hint: -g and a VIP of the host, or another machine", "answer-arp", "forwarded", "received",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

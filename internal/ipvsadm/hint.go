@@ -211,11 +211,11 @@ func (s *scene) serverChanged() string {
 	if s.replacedPort() {
 		parts = append(parts, fmt.Sprintf("%s: the server is %v, not %v", s.keepsPort(), d.Addr, s.ln.server.Addr))
 	}
+	if d.Method == ipvs.Route && !s.replacedPort() && !s.ln.given.has(optForward) {
+		parts = append(parts, "without -m it is -g: the server needs the VIP on its own lo, and answers the clients itself")
+	}
 	if lost := s.lostByServer(&d); lost != nil {
 		parts = append(parts, "-e replaces everything: "+strings.Join(lost, ", "))
-	}
-	if d.Method != ipvs.Masq {
-		parts = append(parts, fmt.Sprintf("this natlb forwards with -m only: packets for a %v server are dropped and counted", d.Method))
 	}
 	return strings.Join(parts, "; ")
 }

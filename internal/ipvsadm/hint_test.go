@@ -27,7 +27,7 @@ const hintTable = `-A -t 192.0.2.1:80 -s wrr -p 600 -M 255.255.255.0
 // TestHints: what a person reads below ipvsadm's words, or below none when a
 // line has done more than it says.
 func TestHints(t *testing.T) {
-	const asRoute = "this natlb forwards with -m only: packets for a Route server are dropped and counted"
+	const asRoute = "without -m it is -g: the server needs the VIP on its own lo, and answers the clients itself"
 	for _, c := range []struct{ args, want string }{
 		// The director refused.
 		{"-A -t 192.0.2.9:80 -s rrr", "schedulers, the closest first: rr wrr "},
@@ -65,14 +65,15 @@ func TestHints(t *testing.T) {
 		{"-A -t 192.0.2.9:80", ""},
 		{"-a -t 192.0.2.3:80 -r 10.0.0.9:80 -m", ""},
 		{"-a -t 192.0.2.3:80 -r 10.0.0.9:80", asRoute},
-		{"-a -t 192.0.2.3:80 -r 10.0.0.9:8080", "without -m it is -g, which keeps the packet's port: the server is 10.0.0.9:80, not 10.0.0.9:8080; " + asRoute},
-		{"-a -t 192.0.2.3:80 -r 10.0.0.9:8080 -g", "-g keeps the packet's port: the server is 10.0.0.9:80, not 10.0.0.9:8080; " + asRoute},
-		{"-a -t 192.0.2.3:80 -r 10.0.0.9:8080 -i", "-i keeps the packet's port: the server is 10.0.0.9:80, not 10.0.0.9:8080; this natlb forwards with -m only: packets for a Tunnel server are dropped and counted"},
-		{"-a -f 5 -r 10.0.0.9:8080 -g", asRoute},
+		{"-a -t 192.0.2.3:80 -r 10.0.0.9:8080", "without -m it is -g, which keeps the packet's port: the server is 10.0.0.9:80, not 10.0.0.9:8080"},
+		{"-a -t 192.0.2.3:80 -r 10.0.0.9:8080 -g", "-g keeps the packet's port: the server is 10.0.0.9:80, not 10.0.0.9:8080"},
+		{"-a -t 192.0.2.3:80 -r 10.0.0.9:8080 -i", "-i keeps the packet's port: the server is 10.0.0.9:80, not 10.0.0.9:8080"},
+		{"-a -f 5 -r 10.0.0.9:8080 -g", ""},
+		{"-a -f 5 -r 10.0.0.9:8080", asRoute},
 		{"-e -t 192.0.2.1:80 -r 10.0.0.2:8080 -m -w 5 -x 10 -y 3", ""},
 		{"-e -t 192.0.2.1:80 -r 10.0.0.2:8080 -m -w 9", "-e replaces everything: upper threshold was 10 and is 0, lower threshold was 3 and is 0"},
 		{"-e -t 192.0.2.1:80 -r 10.0.0.2:8080 -m -x 20 -y 2", "-e replaces everything: weight was 5 and is 1"},
-		{"-e -t 192.0.2.1:80 -r 10.0.0.3 -w 2", "-e replaces everything: forwarding was Masq and is Route; " + asRoute},
+		{"-e -t 192.0.2.1:80 -r 10.0.0.3 -w 2", asRoute + "; -e replaces everything: forwarding was Masq and is Route"},
 		{"-e -t 192.0.2.1:80 -r 10.0.0.4 -m", "-e replaces everything: forwarding was Route and is Masq"},
 		{"-E -t 192.0.2.1:80 -s rr", "-E replaces everything: persistence (-p) is off"},
 		{"-E -t 192.0.2.1:80 -p 600", "-E replaces everything: the scheduler was wrr and is wlc, the persistence mask (-M) is gone"},
@@ -117,7 +118,7 @@ func hinted(c Client, args []string, stdin string) string {
 // TestHintsOfRestore: each line of -R has its own; what was there before is not
 // asked for line by line.
 func TestHintsOfRestore(t *testing.T) {
-	want := "hint: this natlb forwards with -m only: packets for a Route server are dropped and counted\n" +
+	want := "hint: without -m it is -g: the server needs the VIP on its own lo, and answers the clients itself\n" +
 		"Service already exists\nhint: -E changes it, and resets what is left out\n" +
 		badService + "\nhint: " + addressForm + "\n"
 	const stdin = "-e -t 192.0.2.1:80 -r 10.0.0.3\n-A -t 192.0.2.1:80\n-A -t 80\n"

@@ -15,7 +15,7 @@ import (
 //	10.10.1.1 > 10.10.3.6 ttl=64 DF TCP 7777>2200 RA seq=0 ack=1001 len=0
 //
 // with BADIPSUM, BADSUM and nosum for checksums, and the packet that an ICMP
-// error quotes in braces.
+// error quotes, or that is inside an IPIP, GRE or GUE packet, in braces.
 func Describe(frame []byte) string {
 	if len(frame) < 14 {
 		return "short"
@@ -104,6 +104,10 @@ func DescribeIP(b []byte) string {
 		return out + describeUDP(b[:header], p, whole)
 	case proto == 1 && len(p) >= 8:
 		return out + describeICMP(p, field&0x2000 == 0)
+	case proto == 4 && whole:
+		return out + fmt.Sprintf(" IPIP { %s }", DescribeIP(p))
+	case proto == 47 && whole && len(p) >= 8 && binary.BigEndian.Uint16(p[2:]) == 0x0800:
+		return out + describeGRE(p)
 	}
 	return out + fmt.Sprintf(" proto=%d len=%d", proto, len(p))
 }
@@ -127,9 +131,22 @@ func describeUDP(ip, p []byte, whole bool) string {
 	length := binary.BigEndian.Uint16(p[4:])
 	out := fmt.Sprintf(" UDP %d>%d len=%d", binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:]), int(length)-8)
 	if binary.BigEndian.Uint16(p[6:]) == 0 {
-		return out + " nosum"
+		out += " nosum"
+	} else {
+		out += badIf(whole && len(p) >= int(length) && !l4SumOK(ip, p))
 	}
-	return out + badIf(whole && len(p) >= int(length) && !l4SumOK(ip, p))
+	if whole && len(p) >= 32 && binary.BigEndian.Uint32(p[8:]) == 0x40000 && p[12]>>4 == 4 {
+		out += fmt.Sprintf(" GUE { %s }", DescribeIP(p[12:]))
+	}
+	return out
+}
+
+func describeGRE(p []byte) string {
+	flags, header, bad := binary.BigEndian.Uint16(p), 4, ""
+	if flags&0x8000 != 0 {
+		header, bad = 8, badIf(sum(p) != 0xffff)
+	}
+	return fmt.Sprintf(" GRE flags=%04x proto=0800%s { %s }", flags, bad, DescribeIP(p[header:]))
 }
 
 func describeICMP(p []byte, whole bool) string {

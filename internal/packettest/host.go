@@ -75,7 +75,7 @@ func (h *Host) Lookup(dst uint32) dataplane.Hop {
 	link := h.Links[best.Link]
 	state := h.Neighbours[gateway]
 	hop := dataplane.Hop{
-		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, LinkMAC: link.MAC,
+		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, LinkMAC: link.MAC, Src: link.Addr,
 		Resolved: state <= Stale, Stale: state == Stale, Failed: state == Failed,
 		Via: binary.BigEndian.Uint32(gateway.AsSlice()),
 	}

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"cmp"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -181,19 +182,27 @@ func (b *book) lookup(f face) *Conn {
 // count counts the frames of one packet on their connection. A packet that goes
 // out in pieces names it in the first one.
 func (b *book) count(out []dataplane.Frame) (c *Conn) {
-	bytes, toServer := uint64(0), false
+	bytes, toServer, tunnelled := uint64(0), false, false
 	for i := range out {
 		f := &out[i]
 		if rewrite.ParseIPv4(f.Data, &b.pkt) != rewrite.FaultNone {
 			continue
 		}
-		bytes += uint64(b.pkt.Len())
+		n, inside := b.unwrap(f.Data)
+		if !inside && i > 0 && b.pkt.FragOff > 0 && tunnelled {
+			continue // counted with its first piece
+		}
+		bytes += uint64(n)
 		if i > 0 {
 			bytes -= uint64(b.pkt.L4 - b.pkt.L3) // the packet had one header
 			continue
 		}
-		toServer = f.Link == DIPLink
-		c = b.lookup(b.faceOf(f.Data, toServer))
+		toServer, tunnelled = f.Link == DIPLink, inside
+		name := b.faceOf(f.Data, toServer)
+		if c = b.lookup(name); c == nil && toServer {
+			name.server = false // by direct routing or a tunnel it went to the VIP
+			c = b.lookup(name)
+		}
 	}
 	switch {
 	case c == nil:
@@ -205,6 +214,20 @@ func (b *book) count(out []dataplane.Frame) (c *Conn) {
 		c.OutBytes += bytes
 	}
 	return c
+}
+
+// unwrap makes b.pkt, a packet that was sent, the one inside it, if it went into a
+// tunnel, and returns its length: of an inner one that of the whole, even where
+// the outer one was cut.
+func (b *book) unwrap(frame []byte) (n int, inside bool) {
+	n = b.pkt.Len()
+	if b.pkt.FragOff == 0 && b.pkt.Src == dummyAddr {
+		_, inside = rewrite.ParseTunnelled(frame, &b.pkt, &b.pkt)
+	}
+	if inside {
+		n = int(binary.BigEndian.Uint16(frame[b.pkt.L3+2:]))
+	}
+	return n, inside
 }
 
 // faceOf returns the face that the packet in b.pkt shows. An ICMP error shows

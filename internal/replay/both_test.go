@@ -41,6 +41,8 @@ func TestBoth(t *testing.T) {
 				continue
 			case c.name == "late": // one capture has one order
 				continue
+			case k == nil && c.name == "direct-routing": // what goes on looks like what came
+				continue
 			case k == nil && (c.name == "strangers" || c.name == "http"): // a server's own traffic is there twice
 				continue
 			}

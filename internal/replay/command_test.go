@@ -73,7 +73,7 @@ func TestExpectMissing(t *testing.T) {
 	}{
 		{"http", "first difference: packet 1 sent on the vip side", func(c *Command) { c.DIP = nil }},
 		{"syslog", "first difference: packet 1 sent on the dip side", func(c *Command) { c.VIP = nil }},
-		{"wrong-method", "first difference: packet 1 sent on the vip side", func(c *Command) { c.VIP = []string{"testdata/no-server/vip.pcap"} }},
+		{"direct-routing", "first difference: packet 1 sent on the vip side", func(c *Command) { c.VIP = []string{"testdata/no-server/vip.pcap"} }},
 	} {
 		c := commandFor("testdata/" + tt.scene)
 		c.Expect = "testdata/" + tt.scene + "/expect"

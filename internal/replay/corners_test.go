@@ -24,7 +24,8 @@ var corners = []scene{
 	{"full", "-A -t 192.0.2.10:80 -s wlc\n-a -t 192.0.2.10:80 -r 10.20.0.11:8080 -m -x 2 -y 1\n", playFull},
 	{"timeouts", "--set 60 10 5\n" + cornerRules, playTimeouts},
 	{"no-server", "-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.20.0.11:8080 -m -w 0\n-A -u 192.0.2.10:53 -s rr\n", playNoServer},
-	{"wrong-method", "-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.20.0.11:80 -g\n", playWrongMethod},
+	{"direct-routing", "-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.20.0.11:80 -g\n", playOneWay},
+	{"tunnel", "-A -t 192.0.2.10:80 -s rr\n-a -t 192.0.2.10:80 -r 10.20.0.11:80 -i --tun-type gue --tun-port 6080 --tun-csum\n", playOneWay},
 	{"hostile", cornerRules, playHostile},
 	{"late", cornerRules, playLate},
 	{"locality", "mark -A PREROUTING -d 192.0.2.0/24 -p tcp -j MARK --set-mark 7\n" +
@@ -170,7 +171,8 @@ func playNoServer(s *stage) {
 	s.datagram("198.51.100.3:40000", "192.0.2.10:53", []byte("question"))
 }
 
-func playWrongMethod(s *stage) {
+// playOneWay: the server's answers take another way.
+func playOneWay(s *stage) {
 	t := &talk{s: s, client: ap("198.51.100.3:40000"), vip: ap("192.0.2.10:80")}
 	t.up("S", nil)
 }

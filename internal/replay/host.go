@@ -46,7 +46,7 @@ func (h *host) Lookup(dst uint32) dataplane.Hop {
 	}
 	return dataplane.Hop{
 		Kind: dataplane.HopForward, Link: link, Resolved: true, MTU: h.mtu,
-		MAC: neighbourMAC(dst), LinkMAC: linkMACs[link],
+		MAC: neighbourMAC(dst), LinkMAC: linkMACs[link], Src: dummyAddr,
 	}
 }
 

@@ -28,8 +28,8 @@ func ledgerAt(n uint64) *control.Ledger {
 		}},
 		{Name: "pass-ethertype", Class: "passed", Count: 2, Meaning: "neither IPv4 nor ARP", Last: &control.Sighting{Link: "eth0", Length: 60, EtherType: 0x86dd}},
 		{Name: "held-neighbour", Class: "held", Meaning: "the next hop's MAC address is being asked for"},
-		{Name: "drop-forwarding-method", Class: "dropped", Count: n, Meaning: "the server was added with -g (the default!) or -i, which this version cannot do",
-			Advice: "write -m", Last: &control.Sighting{
+		{Name: "drop-local-server", Class: "dropped", Count: n, Meaning: "the real server is an address of the director, and it was added with -m, or the host does not have the VIP",
+			Advice: "-g and a VIP of the host", Last: &control.Sighting{
 				Clock: int64(n)*second - second/2, Link: "eth0", Length: 74, EtherType: 0x800, Protocol: "tcp",
 				Source: netip.MustParseAddrPort("198.51.100.7:40001"), Destination: netip.MustParseAddrPort("192.0.2.80:80"),
 			}},
@@ -58,11 +58,11 @@ pass-ethertype                                2            0
     neither IPv4 nor ARP
     last: ethertype 0x86dd, 60 bytes by eth0, 5s ago
 
-drop-forwarding-method                        5            1
-    the server was added with -g (the default!) or -i, which this version cannot
-    do
+drop-local-server                             5            1
+    the real server is an address of the director, and it was added with -m, or
+    the host does not have the VIP
     last: TCP 198.51.100.7:40001 > 192.0.2.80:80, 74 bytes by eth0, 500ms ago
-    hint: write -m`
+    hint: -g and a VIP of the host`
 	d := DropsBetween(ledgerAt(3), ledgerAt(5), noon)
 	if diff := cmp.Diff(want, strings.Join(d.Lines(80), "\n")); diff != "" {
 		t.Errorf("80 columns (-want +got):\n%s", diff)

@@ -79,8 +79,8 @@ func printEvent(w io.Writer, e *control.Event) {
 		fmt.Fprintf(w, "%v server %v", e.Service, e.Server)
 	case ipvs.EventConfig:
 		fmt.Fprint(w, changeText(e))
-	case ipvs.EventMethod:
-		fmt.Fprintf(w, "%v server %v: this version cannot forward by %v", e.Service, e.Server, e.Method)
+	case ipvs.EventLocalServer:
+		fmt.Fprintf(w, "%v server %v: an address of this host, which %v does not reach", e.Service, e.Server, e.Method)
 	case ipvs.EventVIPConflict:
 		fmt.Fprintf(w, "%v is claimed by %v on %s", e.VIP, net.HardwareAddr(e.MAC[:]), e.Link)
 	case ipvs.EventLink:

@@ -150,6 +150,7 @@ class Topo:
     def __init__(self, prefix, plan_, vip_mode="local", forward=1, opt=None):
         self.p, self.ns, self.opt = plan_, NS(prefix), opt or {}
         self.vip_mode, self.forward = vip_mode, forward
+        self.decap = []                                # tunnels that the servers take apart themselves
 
     def up(self):
         ns, p = self.ns, self.p
@@ -249,14 +250,17 @@ class Topo:
         except OSError: pass
 
     def up_tun(self, m):
-        """decapsulation in every server: ipip, gre, ip6tnl, gue:PORT"""
+        """decapsulation in every server: ipip, gre, ip6tnl, gue:PORT; by the runner where the kernel has no such device"""
         ns, p = self.ns, self.p
+        if m.startswith("gue"):
+            try: subprocess.run([open("/proc/sys/kernel/modprobe").read().strip(), "-q", "fou"])
+            except OSError: pass
+        if m != "ip6tnl" and not self.has_tun(m):
+            self.decap.append(m)
+            return
         for i in range(1, 5):
             n, a, b = "rs%d" % i, p["rs"][i - 1], p["rs6"][i - 1]
             kind, _, port = m.partition(":")
-            if kind == "gue":
-                try: subprocess.run([open("/proc/sys/kernel/modprobe").read().strip(), "-q", "fou"])
-                except OSError: pass
             if kind in ("ipip", "gue"):
                 L = ["link add oipip type ipip local %s remote any" % a, "link set oipip up"]
                 if kind == "gue": ns.batch(n, ["fou add port %s gue" % port])
@@ -268,11 +272,50 @@ class Topo:
             try: ns.sysctl(n, "net.ipv4.conf.%s.rp_filter" % dev, 0)
             except OSError: pass
 
+    def has_tun(self, m):
+        """whether this kernel has the tunnel device"""
+        kind = m.split("-")[0].split(":")[0]
+        if kind == "gue" and self.ns.run("rs1", ["ip", "fou", "show"])[0]: return False
+        kind = "ipip" if kind == "gue" else kind
+        ok = self.ns.run("rs1", ["ip", "link", "add", "probe", "type", kind, "local", self.p["rs"][0], "remote", "any"])[0] == 0
+        if ok: self.ns.run("rs1", ["ip", "link", "del", "probe"])
+        return ok
+
     def down(self):
         self.ns.delete_all()
 
+# ----------------------------------------------------------------------------- tunnels without the kernel's devices
+TUNSETIFF, IFF_TUN_NO_PI = 0x400454ca, 0x1001
+
+def decap_sockets(ns, n, m):
+    """in server n: a socket that gets the outer packets (whole: the kernel puts fragments together), and a tun device for the inner ones"""
+    kind, _, port = m.partition(":")
+    with ns(n):
+        t = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(t, TUNSETIFF, struct.pack("16sH14x", b"odecap", IFF_TUN_NO_PI))
+        if kind == "gue":
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.bind(("0.0.0.0", int(port)))
+        else:
+            s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 4 if kind == "ipip" else 47)
+    ns.batch(n, ["link set odecap up"])
+    try: ns.sysctl(n, "net.ipv4.conf.odecap.rp_filter", 0)
+    except OSError: pass
+    return s, t
+
+def inner_packet(m, d):
+    """the packet inside of what decap_sockets' socket has read, or None where a tunnel device would drop it"""
+    if m.startswith("gue"):
+        return d[4:] if d[:4] == b"\0\4\0\0" else None
+    d = d[(d[0] & 15) * 4:]
+    if m == "ipip":
+        return d
+    if m == "gre":
+        return d[4:] if d[:4] == b"\0\0\x08\0" else None
+    return d[8:] if d[:4] == b"\x80\0\x08\0" and csum(d) == 0 else None
+
 # ----------------------------------------------------------------------------- servers
-def serve(ns, plan_, ready, opt):
+def serve(ns, plan_, ready, opt, decap=()):
     """All four real servers and the ARP answerer for the raw client addresses, one select loop."""
     ep = select.epoll()
     socks = {}
@@ -308,6 +351,12 @@ def serve(ns, plan_, ready, opt):
                     s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)
                     s.bind((plan_["rs"][i - 1], port)); s.listen(256)
                     reg(s, "listen-sctp", n)
+    tuns = {}
+    for m in decap:
+        for i in range(1, 5):
+            s, t = decap_sockets(ns, "rs%d" % i, m)
+            reg(s, "tun", m)
+            tuns[s.fileno()] = t
     if opt.get("localsrv"):                        # the director serves too
         with ns("dr"):
             for port in TCP_PORTS:
@@ -365,6 +414,9 @@ def serve(ns, plan_, ready, opt):
                         s.sendto((name + " ").encode() + d, peer)
                     else:
                         s.sendto((name + " %d\n" % len(d)).encode(), peer)
+                elif kind == "tun":
+                    d = inner_packet(name, s.recv(65535))
+                    if d: os.write(tuns[fd], d)
                 elif kind == "arp":
                     d = s.recv(2048)
                     if d[20:22] == b"\0\1":
@@ -655,7 +707,7 @@ class Runner:
             die_with_parent(signal.SIGKILL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL); signal.signal(signal.SIGINT, signal.SIG_IGN)
             try:
-                serve(self.ns, self.plan, w, self.sc)
+                serve(self.ns, self.plan, w, self.sc, self.topo.decap)
             except BaseException as e:
                 sys.stderr.write("server: %r\n" % (e,))
             os._exit(0)

@@ -1,0 +1,59 @@
+package dataplane
+
+import (
+	"time"
+
+	"natlb/conntrack"
+	"natlb/ipvs"
+	"natlb/rewrite"
+)
+
+// HostLink is the link of outgoing frames that are for the host's own stack: not
+// an interface, but what [Worker] gives to a raw socket.
+const HostLink = 0xff
+
+// deliver gives a client's packet to the host itself, which is the real server of
+// connection c (local node). The guard keeps the packet that came in from the
+// host, and what the host answers leaves it without the director: so only a VIP
+// of the host can be served, and nothing translated. TTL and size do not count, as
+// the packet is at its end.
+func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn4) Verdict {
+	if c.Masq() || !s.view.host.IsLocal(c.VIP) {
+		return DropLocalServer
+	}
+	if f.Offload.Super() && p.Proto == rewrite.ProtoUDP {
+		return s.deliverDatagrams(f, p)
+	}
+	// A TCP super-packet is one long segment to the stack.
+	if f.Offload.Partial() {
+		rewrite.CompleteChecksum(f.Data, int(f.Offload.CsumStart), int(f.Offload.CsumOffset))
+	}
+	s.out.put(HostLink, f.Data[:p.End], Offload{})
+	return Forward
+}
+
+func (s *Shard) deliverDatagrams(f *Frame, p *rewrite.Packet) Verdict {
+	size := int(f.Offload.GSOSize)
+	n := rewrite.SegmentCount(p, f.Data, size)
+	for i := range n {
+		room := s.out.room(rewrite.HeadersLen(f.Data, p) + size)
+		if room == nil {
+			return DropNoBuffer
+		}
+		length := rewrite.Segment(room, f.Data, p, size, i)
+		s.out.trim(room, length)
+		s.out.put(HostLink, room[:length], Offload{})
+	}
+	return Forward
+}
+
+// localServerEvent returns the event of a server that is given an address of the
+// host, at which packets will not arrive.
+func (d *Director) localServerEvent(c *ipvs.Change, now time.Duration) (ipvs.Event, bool) {
+	if c.Kind != ipvs.AddDestination && c.Kind != ipvs.EditDestination || !d.host.IsLocal(Number4(c.Destination.Addr.Addr())) {
+		return ipvs.Event{}, false
+	}
+	key := c.Service.Key
+	served := c.Destination.Method != ipvs.Masq && (key.IsMark() || d.host.IsLocal(Number4(key.VIP.Addr())))
+	return ipvs.Event{Kind: ipvs.EventLocalServer, At: now, Service: key, Server: c.Destination.Addr, Method: c.Destination.Method}, !served
+}
