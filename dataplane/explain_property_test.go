@@ -74,6 +74,9 @@ func TestExplainIsWhatHappens(t *testing.T) {
 	})
 }
 
+// someMethods are options of servers; those that translate are the most.
+var someMethods = []string{"-m", "-m", "-m", "-g", "-i", "-i --tun-type gre --tun-csum", "-i --tun-type gue --tun-port 6080 --tun-csum"}
+
 // explained is a director that is asked, beside a mirror that perhaps is not.
 type explained struct {
 	traffic
@@ -89,7 +92,7 @@ func (w *explained) begin(t *rapid.T) {
 	service := rapid.SampledFrom(explainedServices).Draw(t, "service")
 	text := fmt.Sprintf("-A %s%s\n", service, w.how(t, service))
 	for _, server := range someServers {
-		text += fmt.Sprintf("-a %s -r %s -m -w %d\n", service, server, rapid.IntRange(0, 3).Draw(t, "w"))
+		text += fmt.Sprintf("-a %s -r %s %s -w %d\n", service, server, rapid.SampledFrom(someMethods).Draw(t, "method"), rapid.IntRange(0, 3).Draw(t, "w"))
 	}
 	w.rules(text) // refused when it is there already
 	if service == "-f 5" {
@@ -118,10 +121,10 @@ func (w *explained) change(t *rapid.T) {
 		server := rapid.SampledFrom(append(someServers, "10.20.0.13:0")).Draw(t, "server")
 		how := w.how(t, service)
 		numbers := fmt.Sprintf("-w %d -x %d", rapid.IntRange(0, 3).Draw(t, "w"), rapid.SampledFrom([]int{0, 0, 1, 3}).Draw(t, "x"))
-		add := "-a " + service + " -r " + server + " -m " + numbers
+		add := "-a " + service + " -r " + server + " " + rapid.SampledFrom(someMethods).Draw(t, "method") + " " + numbers
 		return rapid.SampledFrom([]string{
 			"-A " + service + how, "-A " + service + how, "-A " + service + how, "-E " + service + how, "-D " + service,
-			add, add, add, add, "-a " + service + " -r " + server + " -g", "-e" + add[2:], "-d " + service + " -r " + server, "--set 5 6 7",
+			add, add, add, add, "-e" + add[2:], "-d " + service + " -r " + server, "--set 5 6 7",
 		}).Draw(t, "line")
 	})
 	for range rapid.IntRange(1, 6).Draw(t, "lines") {
@@ -134,7 +137,7 @@ func (w *explained) change(t *rapid.T) {
 func (w *explained) command(t *rapid.T) {
 	c := ipvs.Change{Kind: ipvs.SetSysctl}
 	c.Name = rapid.SampledFrom([]string{"expire_nodest_conn", "conn_reuse_mode", "sloppy_tcp", "secure_tcp", "expire_quiescent_template",
-		"drop_packet", "am_droprate", "lblcr_expiration", "nat_icmp_send"}).Draw(t, "name")
+		"drop_packet", "am_droprate", "lblcr_expiration", "nat_icmp_send", "pmtu_disc"}).Draw(t, "name")
 	c.Value = rapid.SampledFrom([]string{"0", "1", "2", "3"}).Draw(t, "value")
 	if rapid.Bool().Draw(t, "mark") {
 		c = ipvs.Change{Kind: ipvs.ChangeMarks}

@@ -128,6 +128,7 @@ func (d *Director) copyTo(t *trial) (waiting neighbours) {
 		t.shard.sweep = 1
 	}
 	t.dir.defence.counter.Store(d.defence.counter.Load())
+	t.dir.ident.Store(d.ident.Load())
 	return neighbours{frames: slices.Clone(from.waiting.frames)}
 }
 

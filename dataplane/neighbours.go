@@ -91,7 +91,7 @@ func (s *Shard) retryWaiting(now time.Duration) {
 			kept = append(kept, *h)
 			continue
 		}
-		v := h.sent
+		v, last := h.sent, seen(h.data, h.in, now) // before it is taken out of a tunnel
 		if lost {
 			v = s.unreachable(h, now)
 		} else if room := s.out.room(len(h.data)); room != nil {
@@ -104,7 +104,7 @@ func (s *Shard) retryWaiting(now time.Duration) {
 		s.ledger.verdicts[HeldNeighbour] -= h.frames
 		s.ledger.count(v, h.frames)
 		if v.seldom() {
-			s.ledger.last[v] = seen(h.data, h.in, now)
+			s.ledger.last[v] = last
 		}
 		w.bytes -= len(h.data)
 		if cap(h.data) <= spareBuffer {
@@ -143,6 +143,9 @@ func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 	var p, answer, quoted rewrite.Packet
 	data := h.data
 	if n := int(h.origin.inner); n > 0 { // as it was before it went into the tunnel
+		if rewrite.ParseIPv4(data, &p) != rewrite.FaultNone || p.Fragment() {
+			return DropNeighbourFailed // what is behind the headers of a piece is anybody's
+		}
 		data = data[n:]
 		copy(data[:rewrite.EthernetLen], h.data)
 	}

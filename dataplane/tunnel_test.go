@@ -150,6 +150,26 @@ func TestForeignTunnelErrors(t *testing.T) {
 	}
 }
 
+// TestTunnelPieces: a packet that was cut for a server that does not answer is lost
+// without a word. A later piece begins with what the client likes, with a packet
+// from somebody else, say, and nobody gets an error about that.
+func TestTunnelPieces(t *testing.T) {
+	w := newWorld(nil)
+	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11 -i")
+	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.11")] = packettest.Unresolved })
+	forged := packettest.Packet{Proto: 17, Src: netip.MustParseAddrPort("10.10.3.99:1"), Dst: netip.MustParseAddrPort("10.10.1.1:80")}
+	payload := append(make([]byte, 1440), forged.Frame()[14:]...)
+	p := packettest.Packet{Proto: 6, Flags: "S", Payload: payload, Src: netip.MustParseAddrPort("10.10.3.6:2200"), Dst: netip.MustParseAddrPort("10.10.1.1:80")}
+	if v := w.batch(frame(vipLink, w.from(vipLink, p).Frame())); v[0] != dataplane.HeldNeighbour {
+		t.Fatalf("verdict %v, want %v", v[0], dataplane.HeldNeighbour)
+	}
+	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.11")] = packettest.Failed })
+	w.batch()
+	if n := w.dir.Counters()[dataplane.DropNeighbourFailed].Frames; n != 1 || len(w.shard.Output()) != 0 {
+		t.Errorf("%d frames were dropped for a server that does not answer, want 1, and nothing sent:\n%v", n, w.output())
+	}
+}
+
 // TestTunnelWithoutSource: a director without an address on the way cannot say
 // where its packets come from.
 func TestTunnelWithoutSource(t *testing.T) {

@@ -1,4 +1,4 @@
-// Command natlb is IPVS in userspace: a NAT load balancer for a machine whose
+// Command natlb is IPVS in userspace: a load balancer for a machine whose
 // kernel has no IPVS.
 //
 //	natlb run --vip-if IF --dip-if IF     the director

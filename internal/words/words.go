@@ -34,7 +34,7 @@ type Words struct {
 func New(env *Env, more ...*cobra.Command) *Words {
 	w := &Words{env: env, root: &cobra.Command{
 		Use:           "natlb",
-		Short:         "IPVS in userspace: a NAT load balancer for a machine whose kernel has none",
+		Short:         "IPVS in userspace: a load balancer for a machine whose kernel has none",
 		Long:          "natlb run is the director. natlb with ipvsadm's options (natlb -h) speaks to it.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
