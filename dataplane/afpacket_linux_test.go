@@ -218,7 +218,8 @@ func testForwardsTCPStream(t *testing.T) {
 }
 
 // wire forwards between two Ports until something arrives on done, and returns
-// that and the largest frame that was seen.
+// that and the largest frame that was seen. It writes into the room in front of
+// each frame, which must harm nothing.
 func (l *wireLab) wire(ports [2]*AFPacket, done <-chan []byte) (got []byte, largest Frame) {
 	l.tb.Helper()
 	fs := make([]Frame, DefaultBatch)
@@ -230,6 +231,13 @@ func (l *wireLab) wire(ports [2]*AFPacket, done <-chan []byte) (got []byte, larg
 			for _, f := range fs[:n] {
 				if f.WireLen > largest.WireLen {
 					largest = f
+				}
+				room := f.front(rewrite.MaxTunnelOverhead, len(f.Data))
+				if room == nil {
+					l.tb.Fatalf("%s: %d bytes in front of a frame of %d", from.Name(), len(f.Head), len(f.Data))
+				}
+				for i := range rewrite.MaxTunnelOverhead {
+					room[i] = 0xee
 				}
 			}
 			k, err := ports[1-i].Send(fs[:n])

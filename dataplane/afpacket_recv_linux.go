@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"natlb/rewrite"
 )
 
 const (
@@ -16,8 +18,9 @@ const (
 	// of the CPU's caches; at 66 KiB sharp they would share two sets of L1.
 	recvStride = 66<<10 + 64
 
-	// recvHead makes the IP header (behind 10 + 14 bytes) start on a multiple of 8.
-	recvHead = 8
+	// recvHead is room for a tunnel's headers, and makes the IP header (behind 10 +
+	// 14 bytes) start on a multiple of 8.
+	recvHead = rewrite.MaxTunnelOverhead + 8
 )
 
 // auxMessage is the one control message that PACKET_AUXDATA adds to a frame.
@@ -186,10 +189,8 @@ func (b *recvBatch) describe(i int, f *Frame) {
 	if b.vnet != 0 {
 		(*vnetHeader)(room).decode(&f.Offload)
 	}
-	frame := room[b.vnet:]
 	wire := max(int(b.msgs[i].len)-b.vnet, 0)
-	kept := min(wire, len(frame))
-	f.Data = frame[:kept:kept]
+	b.point(f, i, wire)
 	f.WireLen = uint32(wire)
 	f.Type = PacketType(b.names[i].Pkttype)
 	f.Tagged, f.VLAN = false, 0
@@ -199,6 +200,13 @@ func (b *recvBatch) describe(i int, f *Frame) {
 			f.Tagged, f.VLAN = true, aux.Vlan_tci
 		}
 	}
+}
+
+// point makes buffer i, as far as a frame of that length got into it, f's memory.
+func (b *recvBatch) point(f *Frame, i, length int) {
+	at := i*recvStride + recvHead + b.vnet
+	end := min(at+length, (i+1)*recvStride)
+	f.Data, f.Head = b.buf[at:end:end], b.buf[at-rewrite.MaxTunnelOverhead:at:end]
 }
 
 // auxdata returns the metadata of message i, nil if the kernel gave none.

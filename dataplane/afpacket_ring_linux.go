@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"natlb/rewrite"
 )
 
 // ring is a receive ring that the kernel shares with natlb (packet_mmap,
@@ -28,9 +30,10 @@ const (
 	// be had on a machine that has run for long.
 	blockSize = 64 << 10
 
-	// ringReserve makes the IP header start on a multiple of 8: the kernel puts
-	// it behind 48 bytes of its own, this, and the vnet header.
-	ringReserve = 6
+	// ringReserve is room for a tunnel's headers, and makes the IP header start on a
+	// multiple of 8: the kernel puts it behind 80 bytes of its own, this, and the
+	// vnet header.
+	ringReserve = rewrite.MaxTunnelOverhead + 6
 
 	// addressAt is where a slot's sockaddr_ll lies, behind its tpacket2_hdr.
 	addressAt = (unix.SizeofTpacket2Hdr + unix.TPACKET_ALIGNMENT - 1) &^ (unix.TPACKET_ALIGNMENT - 1)
@@ -135,6 +138,7 @@ func (b *recvBatch) describeSlot(slot []byte, status uint32, f *Frame) {
 	from := int(h.Mac)
 	end := min(from+int(h.Snaplen), len(slot))
 	f.Data, f.WireLen = slot[from:end:end], h.Len
+	f.Head = slot[from-rewrite.MaxTunnelOverhead : from : end]
 	f.Offload = Offload{}
 	if b.vnet != 0 {
 		(*vnetHeader)(slot[from-vnetLen:]).decode(&f.Offload)
@@ -180,13 +184,11 @@ func (p *AFPacket) recvCopies(fs []Frame) (fault error) {
 // in neither the address nor the metadata of a copy. It reports false when the
 // message is not the slot's frame.
 func (p *AFPacket) takeCopy(f *Frame, i int) bool {
-	frame := p.in.room(i)[p.in.vnet:]
 	length := int(p.in.msgs[i].len) - p.in.vnet
 	if length != int(f.WireLen) {
 		return false
 	}
-	kept := min(length, len(frame))
-	f.Data = frame[:kept:kept]
+	p.in.point(f, i, length)
 	return true
 }
 

@@ -29,8 +29,9 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r con
 		return s.answerClient(f, p, c, rewrite.ICMPAnswer{Type: 11, Src: p.Dst}, AnswerTimeExceeded, DropTTL, now)
 	}
 	rewrite.DecrementTTL(f.Data, p)
-	if mtu := s.room(c, srv, hop, now); p.DontFrag && segmentLen(f, p) > mtu {
-		a := rewrite.ICMPAnswer{Type: 3, Code: icmpFragNeeded, Rest: uint32(mtu), Src: p.Dst}
+	most, mtu := s.room(c, srv, hop, now)
+	if p.DontFrag && segmentLen(f, p) > most {
+		a := rewrite.ICMPAnswer{Type: 3, Code: icmpFragNeeded, Rest: uint32(most), Src: p.Dst}
 		return s.answerClient(f, p, c, a, AnswerTooBig, DropTooBig, now)
 	}
 	if c.Flags&(conntrack.Helped|conntrack.NoCPort) != 0 {
@@ -42,7 +43,7 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r con
 	case ipvs.Route:
 		return s.send(f, p, hop, origin{src: c.VIP}, Forward, now)
 	case ipvs.Tunnel:
-		return s.encapsulate(f, p, c, srv, hop, now)
+		return s.encapsulate(f, p, c, srv, hop, mtu, now)
 	}
 	rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
 	return s.send(f, p, hop, origin{src: c.VIP, vport: c.VPort}, Forward, now)

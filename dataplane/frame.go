@@ -50,10 +50,30 @@ type Frame struct {
 	// whoever filled the frame; see Port for how long they may be used.
 	Data []byte
 
+	// Head is memory directly in front of Data to write to, whose capacity takes
+	// Data in: so headers of a tunnel are put in front of a packet without moving
+	// it. Empty where there is none; a frame whose Data was put elsewhere need not
+	// say so.
+	Head []byte
+
 	Offload Offload
 	WireLen uint32     // length on the wire; above len(Data) the frame is truncated
 	VLAN    uint16     // tag control information, valid with Tagged
 	Tagged  bool       // the frame carried a VLAN tag
 	Type    PacketType // as the kernel classed it
 	Link    uint8      // index of the link it came in by, or is to go out by
+}
+
+// front returns the first n bytes of Data with over bytes of Head in front of
+// them, nil when there is no room for that.
+func (f *Frame) front(over, n int) []byte {
+	head := len(f.Head)
+	if over > head || n > len(f.Data) || n > cap(f.Head)-head {
+		return nil
+	}
+	b := f.Head[head-over : head+n]
+	if n == 0 || &b[over] != &f.Data[0] {
+		return nil
+	}
+	return b
 }

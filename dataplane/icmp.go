@@ -112,7 +112,7 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 	f.Offload = Offload{}
 	switch c.Method() {
 	case ipvs.Tunnel:
-		return s.encapsulate(f, p, c, srv, hop, now)
+		return s.encapsulate(f, p, c, srv, hop, s.dir.paths.mtu(c.RIP, hop.MTU, now), now)
 	case ipvs.Masq:
 		rewrite.TranslateICMPIn(f.Data, p, q, c.RIP, c.RPort)
 	}

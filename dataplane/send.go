@@ -18,7 +18,7 @@ type origin struct {
 // takes: whole, or cut where its offloads or MTU ask for it. It returns sent,
 // or that the packet is held or could not be cut.
 func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdict, now time.Duration) Verdict {
-	out := outgoing{f: f, hop: hop, origin: o, sent: sent, now: now, dst: hop.to, frames: s.framesOf()}
+	out := outgoing{f: f, hop: hop, mtu: hop.MTU, origin: o, sent: sent, now: now, dst: hop.to, frames: s.framesOf()}
 	caps := s.dir.cfg.Links[hop.Link].Caps
 	segment := segmentLen(f, p)
 	switch {
@@ -41,6 +41,7 @@ func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdi
 type outgoing struct {
 	f      *Frame
 	hop    *Hop
+	mtu    int // greatest packet: the outlet's, or less on the way of a tunnel
 	origin origin
 	sent   Verdict
 	now    time.Duration
@@ -86,7 +87,7 @@ func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 	headers := rewrite.HeadersLen(o.f.Data, p)
 	size := int(o.f.Offload.GSOSize)
 	if p.Proto == rewrite.ProtoTCP {
-		size = min(size, o.hop.MTU-(headers-rewrite.EthernetLen))
+		size = min(size, o.mtu-(headers-rewrite.EthernetLen))
 	}
 	n := rewrite.SegmentCount(p, o.f.Data, size)
 	if n == 0 {
@@ -100,7 +101,7 @@ func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 		}
 		length := rewrite.Segment(room, o.f.Data, p, size, i)
 		s.out.trim(room, length)
-		if length-rewrite.EthernetLen <= o.hop.MTU {
+		if length-rewrite.EthernetLen <= o.mtu {
 			v = s.hand(o, room[:length], Offload{})
 			continue
 		}
@@ -122,17 +123,17 @@ func (s *Shard) sendCut(o *outgoing, p *rewrite.Packet) Verdict {
 
 // cut hands on the packet in data in fragments.
 func (s *Shard) cut(o *outgoing, data []byte, p *rewrite.Packet) Verdict {
-	n := rewrite.FragmentCount(p, o.hop.MTU)
+	n := rewrite.FragmentCount(p, o.mtu)
 	if n == 0 {
 		return DropTooBig
 	}
 	v := o.sent
 	for i := range n {
-		room := s.out.room(rewrite.EthernetLen + o.hop.MTU)
+		room := s.out.room(rewrite.EthernetLen + o.mtu)
 		if room == nil {
 			return DropNoBuffer
 		}
-		length := rewrite.Fragment(room, data, p, o.hop.MTU, i)
+		length := rewrite.Fragment(room, data, p, o.mtu, i)
 		s.out.trim(room, length)
 		v = s.hand(o, room[:length], Offload{})
 	}
@@ -144,7 +145,7 @@ func (s *Shard) cut(o *outgoing, data []byte, p *rewrite.Packet) Verdict {
 func (s *Shard) sendFragments(o *outgoing, p *rewrite.Packet) Verdict {
 	v := o.sent
 	header := p.L4 - p.L3
-	most := (o.hop.MTU - header) &^ 7
+	most := (o.mtu - header) &^ 7
 	if most < 8 {
 		return DropTooBig
 	}

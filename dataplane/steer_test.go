@@ -15,6 +15,7 @@ import (
 	"natlb/dataplane"
 	"natlb/internal/packettest"
 	"natlb/ipvs"
+	"natlb/rewrite"
 )
 
 // mirror is a director with several shards that gets what a world with one gets,
@@ -72,15 +73,17 @@ func appendOutput(to [][]byte, out []dataplane.Frame) [][]byte {
 	return to
 }
 
-// batch gives the frames to the shards, one at a time. As the kernel does it
-// keeps the pieces of a packet together.
+// batch gives the frames to the shards, one at a time, with room in front of them,
+// as a port leaves it: what is put there must not differ from what is made
+// elsewhere. As the kernel does it keeps the pieces of a packet together.
 func (m *mirror) batch(now time.Duration, fs []dataplane.Frame) {
 	m.out = nil
 	for _, d := range m.drivers {
 		d.Batch(nil, now)
 	}
 	for _, f := range fs {
-		f.Data = slices.Clone(f.Data)
+		memory := slices.Concat(bytes.Repeat([]byte{0xee}, rewrite.MaxTunnelOverhead), f.Data)
+		f.Head, f.Data = memory[:rewrite.MaxTunnelOverhead], memory[rewrite.MaxTunnelOverhead:]
 		i := m.any(len(m.drivers))
 		if len(f.Data) >= 34 && binary.BigEndian.Uint16(f.Data[20:])&0x3fff != 0 {
 			i = int(f.Data[29]+f.Data[33]) % len(m.drivers)

@@ -26,70 +26,70 @@ func tunnelOf(o ipvs.TunnelOptions) rewrite.Tunnel {
 const minimumMTU = 68
 
 // room returns the greatest packet that goes to a connection's real server as it
-// is, hop being the way there. With sysctl pmtu_disc=0 a tunnel takes all: what is
-// too long for the way is cut outside.
-func (s *Shard) room(c *conntrack.Conn4, srv *serverView, hop *Hop, now time.Duration) int {
+// is, hop being the way there, and the greatest that the way takes: what a tunnel
+// makes of it must not be longer. With sysctl pmtu_disc=0 a tunnel takes all: what
+// is too long for the way is cut outside.
+func (s *Shard) room(c *conntrack.Conn4, srv *serverView, hop *Hop, now time.Duration) (packet, way int) {
 	if c.Method() != ipvs.Tunnel {
-		return hop.MTU
+		return hop.MTU, hop.MTU
 	}
+	way = s.dir.paths.mtu(c.RIP, hop.MTU, now)
 	if s.view.settings.pmtuDisc == 0 {
-		return maxIPv4
+		return maxIPv4, way
 	}
-	return max(s.dir.paths.mtu(c.RIP, hop.MTU, now)-srv.tunnel.Overhead(), minimumMTU)
+	return max(way-srv.tunnel.Overhead(), minimumMTU), way
 }
 
 // maxIPv4 is the longest IPv4 packet.
 const maxIPv4 = 65535
 
-// tunnel is a way through a tunnel for one received packet.
-type tunnel struct {
-	rewrite.Tunnel
-	outer rewrite.Outer
-	mtu   int // greatest outer packet
-}
-
-// encapsulate sends a packet to its real server inside another one. Neither
-// virtio's header nor a network card is told about packets in packets, so
-// checksums are completed and super-packets cut before.
-func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, srv *serverView, hop *Hop, now time.Duration) Verdict {
-	t := tunnel{Tunnel: srv.tunnel, mtu: s.dir.paths.mtu(c.RIP, hop.MTU, now)}
-	t.outer = rewrite.Outer{
-		Src: hop.Src, Dst: c.RIP, Flow: s.flowHash(p),
-		DF: p.DontFrag && s.view.settings.pmtuDisc != 0,
-	}
-	if t.outer.Src == 0 {
+// encapsulate sends a packet to its real server inside another one, of mtu bytes
+// at most. Neither virtio's header nor a network card is told about packets in
+// packets, so checksums are completed and super-packets cut before. From a port
+// that leaves room in front of it the packet stays where it is.
+func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, srv *serverView, hop *Hop, mtu int, now time.Duration) Verdict {
+	t, over := srv.tunnel, srv.tunnel.Overhead()
+	outer := rewrite.Outer{Src: hop.Src, Dst: c.RIP, DF: p.DontFrag && s.view.settings.pmtuDisc != 0}
+	switch {
+	case hop.Src == 0:
 		return DropNoSource
-	}
-	if t.mtu-t.Overhead() < minimumMTU {
+	case mtu-over < minimumMTU:
 		return DropTooBig
+	case t.Kind == rewrite.GUE:
+		outer.Flow = s.flowHash(p)
 	}
-	way := *hop
-	way.MTU = t.mtu
 	o := outgoing{
-		f: f, hop: &way, sent: Forward, now: now, dst: c.RIP, frames: s.framesOf(),
-		origin: origin{src: c.VIP, inner: uint8(t.Overhead())},
+		f: f, hop: hop, mtu: mtu, sent: Forward, now: now, dst: c.RIP, frames: s.framesOf(),
+		origin: origin{src: c.VIP, inner: uint8(over)},
 	}
 	if f.Offload.Super() {
-		return o.verdict(s.encapsulateSegments(&o, p, &t))
+		return o.verdict(s.encapsulateSegments(&o, p, t, &outer))
 	}
 	if f.Offload.Partial() {
 		rewrite.CompleteChecksum(f.Data, int(f.Offload.CsumStart), int(f.Offload.CsumOffset))
 	}
-	room := s.out.room(t.Overhead() + p.End)
+	room := f.front(over, p.End)
 	if room == nil {
-		return DropNoBuffer
+		if room = s.out.room(over + p.End); room == nil {
+			return DropNoBuffer
+		}
+		copy(room[over:], f.Data[:p.End])
 	}
-	copy(room[t.Overhead():], f.Data[:p.End])
-	return o.verdict(s.wrap(&o, room, &t))
+	n := s.wrap(room, t, &outer)
+	if n == 0 {
+		return DropTooBig
+	}
+	f.Data, f.Head = room[:n], nil
+	return o.verdict(s.handOuter(&o, room[:n]))
 }
 
 // encapsulateSegments does so for each segment of a super-packet. TCP gets
 // segments that fit; datagrams keep their size, and are cut outside.
-func (s *Shard) encapsulateSegments(o *outgoing, p *rewrite.Packet, t *tunnel) Verdict {
-	headers := rewrite.HeadersLen(o.f.Data, p)
+func (s *Shard) encapsulateSegments(o *outgoing, p *rewrite.Packet, t rewrite.Tunnel, outer *rewrite.Outer) Verdict {
+	headers, over := rewrite.HeadersLen(o.f.Data, p), t.Overhead()
 	size := int(o.f.Offload.GSOSize)
 	if p.Proto == rewrite.ProtoTCP {
-		size = min(size, t.mtu-t.Overhead()-(headers-rewrite.EthernetLen))
+		size = min(size, o.mtu-over-(headers-rewrite.EthernetLen))
 	}
 	n := rewrite.SegmentCount(p, o.f.Data, size)
 	if n == 0 {
@@ -97,33 +97,39 @@ func (s *Shard) encapsulateSegments(o *outgoing, p *rewrite.Packet, t *tunnel) V
 	}
 	v := o.sent
 	for i := range n {
-		room := s.out.room(t.Overhead() + headers + size)
+		room := s.out.room(over + headers + size)
 		if room == nil {
 			return DropNoBuffer
 		}
-		length := t.Overhead() + rewrite.Segment(room[t.Overhead():], o.f.Data, p, size, i)
+		length := over + rewrite.Segment(room[over:], o.f.Data, p, size, i)
 		s.out.trim(room, length)
-		v = s.wrap(o, room[:length], t)
+		if s.wrap(room[:length], t, outer) == 0 {
+			return DropTooBig
+		}
+		v = s.handOuter(o, room[:length])
 	}
 	return v
 }
 
-// wrap sends the packet behind the room for t's headers in buf, which is the
-// arena's. What does not fit the way is cut outside (semantics 5.6).
-func (s *Shard) wrap(o *outgoing, buf []byte, t *tunnel) Verdict {
-	if !t.outer.DF {
-		t.outer.ID = s.dir.nextID()
+// wrap puts a tunnel's headers in front of the packet in buf, which begins with
+// room for them, and returns the length of the new frame; see
+// [rewrite.Encapsulate].
+func (s *Shard) wrap(buf []byte, t rewrite.Tunnel, outer *rewrite.Outer) int {
+	if !outer.DF {
+		outer.ID = s.dir.nextID()
 	}
-	n := rewrite.Encapsulate(buf, t.Tunnel, t.outer)
-	switch {
-	case n == 0:
-		return DropTooBig
-	case n-rewrite.EthernetLen <= t.mtu:
-		return s.hand(o, buf[:n], Offload{})
+	return rewrite.Encapsulate(buf, t, outer)
+}
+
+// handOuter hands on an outer packet. What does not fit the way is cut outside
+// (semantics 5.6).
+func (s *Shard) handOuter(o *outgoing, data []byte) Verdict {
+	if len(data)-rewrite.EthernetLen <= o.mtu {
+		return s.hand(o, data, Offload{})
 	}
 	var outer rewrite.Packet
-	rewrite.ParseIPv4(buf[:n], &outer)
-	return s.cut(o, buf[:n], &outer)
+	rewrite.ParseIPv4(data, &outer)
+	return s.cut(o, data, &outer)
 }
 
 // nextID returns an identification for an outer packet that may be cut. Those of
@@ -202,7 +208,7 @@ func (s *Shard) tunnelError(f *Frame, p, q *rewrite.Packet, t rewrite.Tunnel, ri
 	}
 	rewrite.ParseIPv4(room[:n], p)
 	s.countOut(c, srv, p)
-	o := outgoing{f: f, hop: hop, sent: Forward, now: now, dst: c.CIP, frames: s.framesOf()}
+	o := outgoing{f: f, hop: hop, mtu: hop.MTU, sent: Forward, now: now, dst: c.CIP, frames: s.framesOf()}
 	if p.Len() > hop.MTU {
 		return o.verdict(s.cut(&o, room[:n], p))
 	}

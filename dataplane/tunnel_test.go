@@ -11,6 +11,7 @@ import (
 
 	"natlb/dataplane"
 	"natlb/internal/packettest"
+	"natlb/rewrite"
 )
 
 // tunnelKinds are the options of -i.
@@ -147,6 +148,50 @@ func TestForeignTunnelErrors(t *testing.T) {
 	}
 	if v := w.batch(frame(dipLink, w.from(dipLink, e).Frame())); v[0] != dataplane.DropICMPChecksum {
 		t.Errorf("a wrong checksum: %v, want %v", v[0], dataplane.DropICMPChecksum)
+	}
+}
+
+// TestTunnelInPlace: with room in front of the frame the outer packet is made there,
+// and the ledger knows of it as of one made elsewhere.
+func TestTunnelInPlace(t *testing.T) {
+	for _, kind := range tunnelKinds {
+		for _, room := range []int{rewrite.MaxTunnelOverhead, kind.overhead, kind.overhead - 1, 0} {
+			w := newWorld(nil)
+			w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11 "+kind.options)
+			p := packettest.Packet{Proto: 6, Flags: "S", Src: netip.MustParseAddrPort("10.10.3.6:2200"), Dst: netip.MustParseAddrPort("10.10.1.1:80")}
+			send := func() (memory []byte) {
+				memory = slices.Concat(make([]byte, room), w.from(vipLink, p).Frame(), []byte{0, 0}) // and padding
+				f := frame(vipLink, memory[room:])
+				f.Head = memory[:room]
+				w.batch(f)
+				return memory
+			}
+			memory := send()
+			out := w.shard.Output()
+			if n := 14 + kind.overhead + 40; len(out) != 1 || len(out[0].Data) != n {
+				t.Fatalf("%s, %d bytes of room: sent %v, want one frame of %d bytes", kind.name, room, w.output(), n)
+			}
+			if room >= kind.overhead != (&out[0].Data[0] == &memory[max(room-kind.overhead, 0)]) {
+				t.Errorf("%s, %d bytes of room: made in the wrong place", kind.name, room)
+			}
+
+			w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.11")] = packettest.Unresolved })
+			send()
+			last := w.dir.Ledger().Entries[dataplane.HeldNeighbour].Last
+			if last == nil || last.Dst.Addr() != netip.MustParseAddr("10.20.0.11") || last.Length != 14+kind.overhead+40 {
+				t.Errorf("%s, %d bytes of room: the ledger has %+v, want the outer packet", kind.name, room, last)
+			}
+			w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.11")] = packettest.Failed })
+			w.batch()
+			const unreachable = "out vip 10.10.1.1 > 10.10.3.6 ttl=64 ICMP type=3 code=1 rest=00000000 { 10.10.3.6 > 10.10.1.1 ttl=63 TCP 2200>80 S seq=0 ack=0 len=0 }"
+			if diff := cmp.Diff([]string{unreachable}, w.output()); diff != "" {
+				t.Errorf("%s, %d bytes of room: the server does not answer (-want +got):\n%s", kind.name, room, diff)
+			}
+			last = w.dir.Ledger().Entries[dataplane.AnswerUnreachable].Last
+			if last == nil || last.Dst.Addr() != netip.MustParseAddr("10.20.0.11") {
+				t.Errorf("%s, %d bytes of room: the ledger has %+v, want the outer packet", kind.name, room, last)
+			}
+		}
 	}
 }
 

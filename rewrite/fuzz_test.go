@@ -150,7 +150,7 @@ func writeNewFrames(t *testing.T, b []byte, p *Packet, size int) {
 	for _, kind := range []TunnelKind{IPIP, GUE, GRE} {
 		tunnel := Tunnel{Kind: kind, Port: uint16(size), Checksum: size&1 != 0 && kind != IPIP}
 		buf := append(make([]byte, tunnel.Overhead()), b...)
-		n := Encapsulate(buf, tunnel, Outer{Src: vip, Dst: rip})
+		n := Encapsulate(buf, tunnel, &Outer{Src: vip, Dst: rip})
 		var outer Packet
 		if n > 0 && (ParseIPv4(buf[:n], &outer) != FaultNone || outer.Len() != p.Len()+tunnel.Overhead() || !bytes.Equal(buf[n-p.Len():n], b[p.L3:p.End])) {
 			t.Fatalf("Encapsulate(%+v) of %+v = %+v:\n% x", tunnel, p, outer, buf[:n])

@@ -26,6 +26,9 @@ type Tunnel struct {
 	Checksum bool   // GRE and GUE: over all that is carried; otherwise none is sent
 }
 
+// MaxTunnelOverhead is the most that [Tunnel.Overhead] returns.
+const MaxTunnelOverhead = ipv4MinLen + udpLen + gueLen
+
 const (
 	gueLen     = 4
 	greLen     = 4
@@ -68,29 +71,16 @@ type Outer struct {
 // TTL and TOS, with the ECN bits, are the inner ones, as the kernel's IPVS has
 // it. It returns the length of the new frame, without Ethernet padding; 0, and
 // changes nothing, when IPv4 cannot state the length.
-func Encapsulate(buf []byte, t Tunnel, o Outer) int {
+func Encapsulate(buf []byte, t Tunnel, o *Outer) int {
 	over := t.Overhead()
 	inner := buf[over+EthernetLen:]
 	total := int(binary.BigEndian.Uint16(inner[2:4]))
 	if over+total > maxTotalLen {
 		return 0
 	}
-	copy(buf[:EthernetLen], buf[over:over+EthernetLen])
+	*(*[EthernetLen]byte)(buf) = [EthernetLen]byte(buf[over:]) // Overhead is longer than what is moved
 	packet := buf[EthernetLen : EthernetLen+over+total]
-	ip := packet[:ipv4MinLen]
-	ip[0], ip[1] = 0x45, inner[1]
-	binary.BigEndian.PutUint16(ip[2:4], uint16(len(packet)))
-	binary.BigEndian.PutUint16(ip[4:6], o.ID)
-	flags := uint16(0)
-	if o.DF {
-		flags = flagDF
-	}
-	binary.BigEndian.PutUint16(ip[6:8], flags)
-	ip[8], ip[9] = inner[8], t.proto()
-	binary.BigEndian.PutUint32(ip[12:16], o.Src)
-	binary.BigEndian.PutUint32(ip[16:20], o.Dst)
-	setIPv4Checksum(ip)
-
+	putOuter(packet[:ipv4MinLen:ipv4MinLen], inner[1], inner[8], len(packet), t.proto(), o)
 	switch l4 := packet[ipv4MinLen:]; t.Kind {
 	case GUE:
 		putGUE(l4, t, o)
@@ -100,7 +90,22 @@ func Encapsulate(buf []byte, t Tunnel, o Outer) int {
 	return EthernetLen + len(packet)
 }
 
-func putGUE(udp []byte, t Tunnel, o Outer) {
+// putOuter writes the outer IP header. Its checksum is summed up from the fields
+// and not from the bytes: it is done for every packet.
+func putOuter(ip []byte, tos, ttl uint8, total int, proto uint8, o *Outer) {
+	first := 0x4500 | uint32(tos)
+	flags := uint32(0)
+	if o.DF {
+		flags = flagDF
+	}
+	hops := uint32(ttl)<<8 | uint32(proto)
+	sum := first + uint32(total) + uint32(o.ID) + flags + hops + o.Src>>16 + o.Src&0xffff + o.Dst>>16 + o.Dst&0xffff
+	binary.BigEndian.PutUint64(ip[0:8], uint64(first)<<48|uint64(total)<<32|uint64(o.ID)<<16|uint64(flags))
+	binary.BigEndian.PutUint32(ip[8:12], hops<<16|uint32(^fold(sum)))
+	binary.BigEndian.PutUint64(ip[12:20], uint64(o.Src)<<32|uint64(o.Dst))
+}
+
+func putGUE(udp []byte, t Tunnel, o *Outer) {
 	ports := uint64(gueSrcLast - gueSrcPort + 1)
 	binary.BigEndian.PutUint16(udp[0:2], gueSrcPort+uint16(uint64(o.Flow)*ports>>32))
 	binary.BigEndian.PutUint16(udp[2:4], t.Port)

@@ -83,7 +83,7 @@ func TestRecordedTunnels(t *testing.T) {
 			}
 			got := append(bytes.Repeat([]byte{0xee}, tt.tunnel.Overhead()), unhex(t, tunnelMACs+tt.inner)...)
 			got = append(got, 0, 0, 0) // Ethernet padding
-			n := Encapsulate(got, tt.tunnel, o)
+			n := Encapsulate(got, tt.tunnel, &o)
 			if diff := cmp.Diff(hex.Dump(want), hex.Dump(got[:n])); diff != "" {
 				t.Errorf("frame differs from the kernel's (-kernel +got):\n%s", diff)
 			}
@@ -107,7 +107,7 @@ func TestGUEChecksumZero(t *testing.T) {
 	sumFor := func(id uint16) uint16 { // of a packet with these two bytes in it
 		buf := append(make([]byte, tunnel.Overhead()), inner...)
 		binary.BigEndian.PutUint16(buf[tunnel.Overhead()+EthernetLen+4:], id)
-		Encapsulate(buf, tunnel, Outer{Src: vip, Dst: rip})
+		Encapsulate(buf, tunnel, &Outer{Src: vip, Dst: rip})
 		return binary.BigEndian.Uint16(buf[40:])
 	}
 	// Ones' complement: adding the checksum itself makes the sum all ones.
@@ -127,7 +127,7 @@ func TestEncapsulateTooLong(t *testing.T) {
 		buf[20+EthernetLen] = 0x45
 		binary.BigEndian.PutUint16(buf[20+EthernetLen+2:], uint16(tt.total))
 		before := bytes.Clone(buf)
-		n := Encapsulate(buf, Tunnel{}, Outer{Src: vip, Dst: rip})
+		n := Encapsulate(buf, Tunnel{}, &Outer{Src: vip, Dst: rip})
 		if n != tt.want || n == 0 && !bytes.Equal(buf, before) {
 			t.Errorf("Encapsulate of %d bytes = %d, want %d, and nothing changed with 0", tt.total, n, tt.want)
 		}
@@ -152,7 +152,7 @@ func TestParseTunnelled(t *testing.T) {
 		inner, _ := hex.DecodeString(tunnelMACs + r.inner)
 		tunnel := drawTunnel(t)
 		buf := append(make([]byte, tunnel.Overhead()), inner...)
-		n := Encapsulate(buf, tunnel, Outer{Src: vip, Dst: rip, DF: true})
+		n := Encapsulate(buf, tunnel, &Outer{Src: vip, Dst: rip, DF: true})
 
 		var outer, want, p, q, got Packet
 		if ParseIPv4(buf[:n], &outer) != FaultNone || ParseIPv4(inner, &want) != FaultNone {
