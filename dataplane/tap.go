@@ -131,12 +131,14 @@ func (t *Tap) Lost() uint64 { return t.lost.Load() }
 func (t *Tap) Take(yield func(*TapFrame) bool) {
 	t.taker.Lock()
 	defer t.taker.Unlock()
-	for i, s := range t.dir.shards {
+	for i := range t.taken {
 		t.taken[i].records, t.taken[i].data = t.taken[i].records[:0], t.taken[i].data[:0]
-		s.mu.Lock()
-		t.buffer[i], t.taken[i] = t.taken[i], t.buffer[i]
-		s.mu.Unlock()
 	}
+	// All at once: else a frame could come after one of another shard that it was
+	// handled before.
+	thaw := t.dir.freeze()
+	t.buffer, t.taken = t.taken, t.buffer
+	thaw()
 	heads := make([]int, len(t.taken))
 	for {
 		best := -1
@@ -257,16 +259,32 @@ func (t *Tap) fill(r *tapRecord, s *Shard, v Verdict, now time.Duration) {
 // tapLate lets the taps see what a batch sends before its first frame: VIPs that
 // are announced, and packets whose neighbour has answered.
 func (s *Shard) tapLate(now time.Duration) {
-	s.met = met{}
 	for _, t := range s.taps {
 		for k := range s.out.frames {
 			f := &s.out.frames[k]
 			s.tapPkt = readForTap(f.Data)
+			s.met = met{conn: s.connOfSent(&s.tapPkt)}
 			if t.filter.wants(s, f, &s.tapPkt, Forward) {
 				t.sent(s, s.out.frames[k:k+1], Forward, now, true)
 			}
 		}
 	}
+}
+
+// connOfSent returns the connection of a packet that has been translated already,
+// or nil.
+func (s *Shard) connOfSent(p *rewrite.Packet) *conntrack.Conn4 {
+	if !p.HasPorts() {
+		return nil
+	}
+	r := s.table.FindOut(p.Proto, p.Dst, p.DstPort, p.Src, p.SrcPort)
+	if r == 0 {
+		r = s.table.FindIn(&conntrack.Key4{CIP: p.Dst, VIP: p.Src, CPort: p.DstPort, VPort: p.SrcPort, Proto: p.Proto})
+	}
+	if r == 0 {
+		return nil
+	}
+	return s.table.At(r)
 }
 
 // readForTap reads what a frame holds; the zero value if that is no IPv4 packet.

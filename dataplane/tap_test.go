@@ -221,17 +221,33 @@ func TestTapFull(t *testing.T) {
 	}
 }
 
-// TestTapLate: a packet that waited for its neighbour is there when it leaves.
+// TestTapLate: a packet that waited for its neighbour is there when it leaves, as
+// part of its connection, whatever the filter goes by.
 func TestTapLate(t *testing.T) {
-	w, tap := tapWorld(t, dataplane.TapFilter{Server: netip.MustParseAddrPort("10.20.0.12:0")}, 0, nil)
-	rip := netip.MustParseAddr("10.20.0.12")
-	w.setHost(func(h *packettest.Host) { h.Neighbours[rip] = packettest.Unresolved })
-	w.batch(tcpTo(w, "10.10.2.1:4000", "10.10.1.1:80", "S"))
-	w.setHost(func(h *packettest.Host) { delete(h.Neighbours, rip) })
-	w.batch()
-	want := []string{"vip held-neighbour TCP 10.10.2.1:4000 10.10.1.1:80 10.20.0.12:8080 SYN_RECV new", "> dip forward late"}
-	if diff := cmp.Diff(want, tapped(tap)); diff != "" {
-		t.Errorf("tapped (-want +got):\n%s", diff)
+	for name, filter := range map[string]dataplane.TapFilter{
+		"server":  {Server: netip.MustParseAddrPort("10.20.0.12:0")},
+		"service": {Service: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.1:80")}},
+		"client":  {Client: netip.MustParsePrefix("10.10.2.1/32")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, tap := tapWorld(t, filter, 0, nil)
+			const conn = " TCP 10.10.2.1:4000 10.10.1.1:80 10.20.0.12:8080 SYN_RECV "
+			check := func(held dataplane.Frame, neighbour string, want ...string) {
+				t.Helper()
+				addr := netip.MustParseAddr(neighbour)
+				w.setHost(func(h *packettest.Host) { h.Neighbours[addr] = packettest.Unresolved })
+				w.batch(held)
+				w.setHost(func(h *packettest.Host) { delete(h.Neighbours, addr) })
+				w.batch()
+				if diff := cmp.Diff(want, tapped(tap)); diff != "" {
+					t.Errorf("tapped (-want +got):\n%s", diff)
+				}
+			}
+			check(tcpTo(w, "10.10.2.1:4000", "10.10.1.1:80", "S"), "10.20.0.12",
+				"vip held-neighbour"+conn+"new", "> dip forward late"+conn)
+			check(tcpReply(w, "10.20.0.12:8080", "10.10.2.1:4000", "SA"), "10.10.2.1",
+				"dip held-neighbour"+conn, "> vip forward late"+conn)
+		})
 	}
 }
 
@@ -252,6 +268,45 @@ func TestTapShards(t *testing.T) {
 		if want := fmt.Sprintf(" 10.10.2.%d:4000 ", i+1); !bytes.Contains([]byte(lines[2*i]), []byte(want)) {
 			t.Errorf("frame %d is %q, want%s", 2*i, lines[2*i], want)
 		}
+	}
+}
+
+// TestTapOrder: a frame never comes after one that was handled later, in whichever
+// shard, however often the tap is emptied meanwhile.
+func TestTapOrder(t *testing.T) {
+	w, tap := tapWorld(t, dataplane.TapFilter{}, 0, func(c *dataplane.Config) { c.Shards = 3 })
+	d := w.dir.NewDriver(0, func([]dataplane.Frame, []dataplane.Resolve) {})
+	const rounds = 20000
+	next := 0
+	check := func(f *dataplane.TapFrame) bool {
+		if f.Sent {
+			return true
+		}
+		if got := int(f.Client.Port()) - 1000; got != next {
+			t.Errorf("frame %d comes after %d", got, next-1)
+			next = got
+		}
+		next++
+		return !t.Failed()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range rounds {
+			d.Batch([]dataplane.Frame{tcpTo(w, fmt.Sprintf("10.10.2.%d:%d", i%200+1, 1000+i), "10.10.1.1:80", "S")}, w.now)
+		}
+	}()
+	for ended := false; !ended && !t.Failed(); {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		tap.Take(check)
+	}
+	<-done
+	if lost := tap.Lost(); !t.Failed() && (next != rounds || lost > 0) {
+		t.Errorf("%d frames were tapped and %d lost of %d", next, lost, rounds)
 	}
 }
 
