@@ -53,7 +53,8 @@ type CaptureFeed interface {
 const captureEvery = 10 * time.Millisecond
 
 // serveCapture streams a pcapng file until it is as long as was asked for, the
-// client goes away or the server ends. Payload is for those who may change things.
+// client goes away or the server ends. One who does not read loses frames, which
+// are counted, and nothing else. Payload is for those who may change things.
 func (s *Server) serveCapture(w http.ResponseWriter, r *http.Request) {
 	p, _ := r.Context().Value(peerKey{}).(*peer)
 	want, err := captureOf(r.URL.Query())
@@ -71,19 +72,28 @@ func (s *Server) serveCapture(w http.ResponseWriter, r *http.Request) {
 	defer feed.Close()
 	w.Header().Set("Content-Type", "application/x-pcapng")
 	controller := http.NewResponseController(w)
+	_ = controller.SetWriteDeadline(time.Time{})
+	go func() {
+		select {
+		case <-s.feed.ended:
+			_ = controller.SetWriteDeadline(time.Now().Add(lastWord))
+		case <-r.Context().Done():
+		}
+	}()
 	c := newCaptureFile(w, want, feed)
-	flush := func() error {
-		_ = controller.SetWriteDeadline(time.Now().Add(WriteTimeout))
-		return errors.Join(c.file.Flush(), controller.Flush())
-	}
+	flush := func() error { return errors.Join(c.file.Flush(), controller.Flush()) }
 	if flush() != nil {
 		return
 	}
 	tick := time.NewTicker(captureEvery)
 	defer tick.Stop()
-	var over <-chan time.Time
+	over := make(chan struct{})
 	if want.For > 0 {
-		over = time.After(want.For)
+		timer := time.AfterFunc(want.For, func() {
+			feed.Close() // now, even if the client does not read
+			close(over)
+		})
+		defer timer.Stop()
 	}
 	for ended := ""; ended == ""; {
 		select {
@@ -234,10 +244,18 @@ type Captured struct {
 	Ended    string // by what: frames, bytes, time, director; empty if by the caller
 }
 
+// ErrStuck says that a capture was stopped while its output took nothing, as a pipe
+// does that nobody reads.
+var ErrStuck = errors.New("the capture was stopped while its output took nothing: it may end in the middle of a frame")
+
+// lastBlocks is how long the output may take for the rest when a capture is
+// stopped.
+const lastBlocks = 2 * time.Second
+
 // Capture starts a capture and copies its file to out, which start opens once the
 // director has agreed, until it is done or ctx ends; what is in out then is a
 // whole file. The end of the director in the middle is no error: the result says
-// so.
+// so. After ErrStuck out is still waited for: the caller closes it, or ends.
 func (c *Client) Capture(ctx context.Context, want Capture, start func() (io.Writer, error)) (*Captured, error) {
 	dialing, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -254,7 +272,17 @@ func (c *Client) Capture(ctx context.Context, want Capture, start func() (io.Wri
 	}
 	var r pcapfile.Relayed
 	from := &readSide{in: body}
-	err = pcapfile.Relay(out, from, &r)
+	relayed := make(chan error, 1)
+	go func() { relayed <- pcapfile.Relay(out, from, &r) }()
+	select {
+	case err = <-relayed:
+	case <-ctx.Done():
+		select {
+		case err = <-relayed:
+		case <-time.After(lastBlocks):
+			return nil, ErrStuck
+		}
+	}
 	done := &Captured{Received: r.Packets - r.Sent, Sent: r.Sent, Lost: r.Dropped}
 	done.Ended, _ = strings.CutPrefix(r.Comment, endComment)
 	switch {

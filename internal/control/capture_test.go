@@ -27,6 +27,7 @@ type fakeFeed struct {
 	frames []CapturedFrame
 	lost   uint64
 	closed bool
+	taken  bool // some of them
 }
 
 func (f *fakeFeed) put(sent bool, comments ...string) {
@@ -45,14 +46,34 @@ func (f *fakeFeed) put(sent bool, comments ...string) {
 
 func (f *fakeFeed) Links() []string { return []string{"vip0", "dip0"} }
 
-func (f *fakeFeed) Lost() uint64 { return f.lost }
-
-func (f *fakeFeed) Take(yield func(*CapturedFrame) bool) {
+func (f *fakeFeed) Lost() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.frames) > 0 {
+	return f.lost
+}
+
+func (f *fakeFeed) lose(n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lost += n
+}
+
+func (f *fakeFeed) isTaken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.taken
+}
+
+func (f *fakeFeed) Take(yield func(*CapturedFrame) bool) {
+	for {
+		f.mu.Lock()
+		if len(f.frames) == 0 {
+			f.mu.Unlock()
+			return
+		}
 		next := &f.frames[0]
-		f.frames = f.frames[1:]
+		f.frames, f.taken = f.frames[1:], true
+		f.mu.Unlock()
 		if !yield(next) {
 			return
 		}
@@ -182,6 +203,74 @@ func TestCaptureOfAnEndingDirector(t *testing.T) {
 	got, err := c.Capture(t.Context(), Capture{}, func() (io.Writer, error) { return &file, nil })
 	if err != nil || got.Ended != "director" || got.Received != 1 {
 		t.Fatalf("Capture = %+v, %v", got, err)
+	}
+}
+
+// TestCaptureSlowly: one who does not read for long, or for whom there is nothing
+// for long, loses what there is no room for and nothing else; the time ends all the
+// same.
+func TestCaptureSlowly(t *testing.T) {
+	feed := &fakeFeed{}
+	c, _ := start(t, &fakeDirector{feed: feed}, func(s *Server) { s.http.WriteTimeout = 50 * time.Millisecond })
+	out, in := io.Pipe()
+	type result struct {
+		*Captured
+		error
+	}
+	ended := make(chan result, 1)
+	go func() {
+		got, err := c.Capture(t.Context(), Capture{For: 300 * time.Millisecond}, func() (io.Writer, error) { return in, nil })
+		in.CloseWithError(err)
+		ended <- result{got, err}
+	}()
+	time.Sleep(150 * time.Millisecond) // three times every patience
+	const frames = 200
+	for range frames { // more than all buffers on the way hold
+		feed.put(false, strings.Repeat("x", 60_000))
+	}
+	eventually(t, "the capture is closed", feed.isClosed)
+	feed.lose(9)
+	file, err := io.ReadAll(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := <-ended
+	if diff := cmp.Diff(&Captured{Received: frames, Lost: 9, Ended: "time"}, got.Captured); diff != "" || got.error != nil {
+		t.Errorf("captured (-want +got):\n%s%v", diff, got.error)
+	}
+	if n := len(packetsIn(t, file)); n != frames {
+		t.Errorf("the file has %d packets, want %d", n, frames)
+	}
+}
+
+// TestCaptureOfAnEndingDirectorSlowly: one who does not read does not keep the
+// director up.
+func TestCaptureOfAnEndingDirectorSlowly(t *testing.T) {
+	feed := &fakeFeed{}
+	s, _, path := servedBy(t, &fakeDirector{feed: feed})
+	stalled := dialRaw(t, path)
+	fmt.Fprint(stalled, "GET /v1/capture HTTP/1.1\r\nHost: natlb\r\n\r\n")
+	for range 200 {
+		feed.put(false, strings.Repeat("x", 60_000))
+	}
+	eventually(t, "the capture has begun", feed.isTaken)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // less than WriteTimeout
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown with a stalled reader: %v", err)
+	}
+}
+
+// TestCaptureStuck: a capture whose output takes nothing can be stopped.
+func TestCaptureStuck(t *testing.T) {
+	feed := &fakeFeed{}
+	_, c, _ := servedBy(t, &fakeDirector{feed: feed})
+	ctx, stop := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	defer out.Close()
+	feed.put(false, "a")
+	if _, err := c.Capture(ctx, Capture{}, func() (io.Writer, error) { stop(); return in, nil }); !errors.Is(err, ErrStuck) {
+		t.Errorf("Capture = %v, want %v", err, ErrStuck)
 	}
 }
 
