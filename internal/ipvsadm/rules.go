@@ -90,6 +90,9 @@ func parseRules(ctx context.Context, r io.Reader, name string, lookup Lookup) (*
 	in := bufio.NewReader(r)
 	for number := 1; ; number++ {
 		text, end := in.ReadString('\n')
+		if number == 1 {
+			text = strings.TrimPrefix(text, "\ufeff") // what some editors put in front
+		}
 		if at := newPlace(number, text); len(at.words) > 0 {
 			c, err := p.ruleAt(at)
 			if err != nil {

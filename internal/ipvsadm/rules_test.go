@@ -166,3 +166,17 @@ func drawService(t *rapid.T) ipvs.ServiceStatus {
 	}), 0, 3, rip).Draw(t, "servers")
 	return s
 }
+
+// TestRulesOfOtherEditors: a byte order mark in front and carriage returns at the
+// ends of lines do not matter, and do not shift the places of faults.
+func TestRulesOfOtherEditors(t *testing.T) {
+	rules, err := ParseRules(strings.NewReader("\ufeff-A -t 192.0.2.1:80 -s rr\r\n-a -t 192.0.2.1:80 -r 10.0.0.1 -m\r\n"), "rules")
+	if err != nil || len(rules.Changes) != 2 {
+		t.Errorf("ParseRules = %+v, %v", rules, err)
+	}
+	_, err = ParseRules(strings.NewReader("\ufeff-a -t 192.0.2.1:80 -r 10.0.0.1 -w many\r\n"), "rules")
+	var faults RuleFaults
+	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Line != 1 || faults[0].Column != 35 {
+		t.Errorf("ParseRules = %+v", err)
+	}
+}

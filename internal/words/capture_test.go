@@ -52,3 +52,11 @@ func TestCaptureRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestNoDirectorNoTable: nothing is listed before the director has answered.
+func TestNoDirectorNoTable(t *testing.T) {
+	stdout, stderr, status := say(t, "conns --socket /nowhere")
+	if stdout != "" || status != 2 || !strings.Contains(stderr, "no director") {
+		t.Errorf("natlb conns prints %q, %q, status %d", stdout, stderr, status)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,19 +59,22 @@ func (e *Env) conns() *cobra.Command {
 // listConns prints connections as they arrive.
 func (e *Env) listConns(ctx context.Context, client *control.Client, filter control.Filter, asJSON bool) error {
 	out := bufio.NewWriter(e.Stdout)
-	if !asJSON {
-		defer out.Flush()
+	head := sync.OnceFunc(func() { // not before the director has answered
 		fmt.Fprintf(out, "%-4s %-7s %-11s %10s %-21s %-21s %s\n", "PROT", "EXPIRES", "STATE", "PACKETS-IN", "CLIENT", "VIRTUAL", "SERVER")
-	}
+	})
 	var failed error
 	err := client.Chosen(ctx, filter, func(c ipvs.ConnStatus) bool {
 		if asJSON {
 			failed = printJSON(out, control.JSONOfConn(&c))
 		} else {
+			head()
 			failed = printConn(out, &c)
 		}
 		return failed == nil
 	})
+	if err == nil && !asJSON {
+		head()
+	}
 	return errors.Join(failed, err, out.Flush())
 }
 
