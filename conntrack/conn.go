@@ -17,7 +17,7 @@ type Flags uint16
 const (
 	MethodMask Flags = 0x0007
 	Answered   Flags = 0x0010 // UDP: the server has sent something (natlb's own bit)
-	Reset      Flags = 0x0040 // in state CLOSE because of a RST (natlb's own bit)
+	Reset      Flags = 0x0040 // in state CLOSE because of a RST, or ended by an ABORT (natlb's own bit)
 	NoOutput   Flags = 0x0080 // no packet of the server seen or expected: INPUT_ONLY table
 	Inactive   Flags = 0x0100 // counted in the server's inactive connections
 	OutSeq     Flags = 0x0200 // sequence numbers of the server are moved: see Helper

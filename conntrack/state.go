@@ -53,6 +53,8 @@ func StateName(proto uint8, s State, template bool) string {
 		return "NONE"
 	case ipvs.Protocol(proto) == ipvs.TCP && int(s) < tcpStates:
 		return tcpNames[s]
+	case ipvs.Protocol(proto) == ipvs.SCTP && int(s) < sctpStates:
+		return sctpNames[s]
 	case ipvs.Protocol(proto) == ipvs.UDP:
 		return "UDP"
 	}
@@ -74,11 +76,12 @@ const (
 // Timeouts holds the timeout of every state. It is a plain value: copy it to
 // change it.
 type Timeouts struct {
-	TCP [tcpStates]time.Duration
-	UDP time.Duration
+	TCP  [tcpStates]time.Duration
+	SCTP [sctpStates]time.Duration
+	UDP  time.Duration
 }
 
-// NewTimeouts returns the kernel's timeouts (semantics 4.1, 4.3) with the three
+// NewTimeouts returns the kernel's timeouts (semantics 4.1-4.3) with the three
 // settable ones taken from t; a 0 there keeps the default.
 func NewTimeouts(t ipvs.Timeouts) Timeouts {
 	seconds := [tcpStates]uint32{
@@ -99,6 +102,9 @@ func NewTimeouts(t ipvs.Timeouts) Timeouts {
 	out := Timeouts{UDP: time.Duration(udp) * time.Second}
 	for i, s := range seconds {
 		out.TCP[i] = time.Duration(s) * time.Second
+	}
+	for i, s := range sctpSeconds {
+		out.SCTP[i] = time.Duration(s) * time.Second
 	}
 	return out
 }

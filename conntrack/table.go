@@ -238,7 +238,7 @@ func (t *Table4) Evict() bool {
 			t.Remove(t.hand)
 			return true
 		}
-		if c.Proto == protoTCP && (c.State == TCPTimeWait || c.State == TCPClose) {
+		if c.finished() {
 			finished = t.hand
 		}
 	}
@@ -257,13 +257,27 @@ func (c *Conn4) unproven() bool {
 		return c.State.HalfOpen() || c.State == TCPListen
 	case protoUDP:
 		return c.Flags&Answered == 0
+	case protoSCTP:
+		return c.State < SCTPEstablished
+	}
+	return false
+}
+
+// finished reports whether both ends of a connection are done with it.
+func (c *Conn4) finished() bool {
+	switch c.Proto {
+	case protoTCP:
+		return c.State == TCPTimeWait || c.State == TCPClose
+	case protoSCTP:
+		return c.State == SCTPClosed || c.State == SCTPRejected
 	}
 	return false
 }
 
 const (
-	protoTCP = 6
-	protoUDP = 17
+	protoTCP  = 6
+	protoUDP  = 17
+	protoSCTP = 132
 )
 
 // All calls yield for each live entry in table order until it returns false.

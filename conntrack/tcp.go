@@ -121,8 +121,11 @@ func (c *Conn4) StepTCP(dir Direction, flags uint8, secure bool, timeouts *Timeo
 		}
 	}
 	c.Timeout = timeouts.TCP[c.State]
+	return c.count(tcpActive[c.State])
+}
 
-	active := tcpActive[c.State]
+// count makes the counting flag fit, and reports how the server's counts change.
+func (c *Conn4) count(active bool) Move {
 	switch counted := c.Flags&Inactive == 0; {
 	case active && !counted:
 		c.Flags &^= Inactive

@@ -257,7 +257,7 @@ func TestStateName(t *testing.T) {
 	}{
 		{17, 0, false, "UDP"},
 		{6, 200, false, "NONE"},
-		{132, 3, false, "NONE"},
+		{33, 3, false, "NONE"},
 		{6, TemplateNone, true, "NONE"},
 		{6, TemplateAssured, true, "ASSURED"},
 		{0, TemplateAssured, true, "ASSURED"},

@@ -29,6 +29,8 @@ func addSeeds(f *testing.F) {
 		}
 		f.Add(b, uint32(rip), uint16(6080), true)
 	}
+	f.Add(sctpPacket(f, 1, "\x0a\x00\x00\x05c\x00\x00\x00\x06\x00\x00\x04"), uint32(vip), uint16(8080), true)
+	f.Add(sctpPacket(f, 0, "\x01\x00\x00\x14\x00\x00\x00\x07\x00\x00\xff\xff\x00\x0a\x00\x0a\x00\x00\x00\x01"), uint32(vip), uint16(34), false)
 	f.Add(bytes.Repeat([]byte{0xff}, 60), uint32(0), uint16(0), true)
 }
 
@@ -138,6 +140,7 @@ func writeNewFrames(t *testing.T, b []byte, p *Packet, size int) {
 		"ICMPError": ICMPError(dst, b, p, vipMAC, ICMPAnswer{Type: 3, Code: 3, Src: vip}),
 		"EchoReply": EchoReply(dst, b, p, vipMAC),
 		"TCPReset":  TCPReset(dst, b, p, vipMAC),
+		"SCTP":      SCTPRefusal(dst, b, p, vipMAC, size&1 == 0),
 		"Segment":   Segment(dst, b, p, size, SegmentCount(p, b, size)-1),
 		"Fragment":  Fragment(dst, b, p, size, FragmentCount(p, size)-1),
 	}

@@ -1,12 +1,6 @@
 package rewrite
 
-import (
-	"encoding/binary"
-	"hash/crc32"
-)
-
-// castagnoli is the polynomial of SCTP's checksum (RFC 9260, appendix A).
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+import "encoding/binary"
 
 // Offsets of what NAT changes, from the start of the IPv4 and the L4 header.
 const (
@@ -106,16 +100,6 @@ func updateUDP(ip, l4 []byte, delta uint32, fragment bool) {
 	src, dst := binary.BigEndian.Uint32(ip[12:16]), binary.BigEndian.Uint32(ip[16:20])
 	sum := Checksum(l4, pseudoSum(src, dst, ProtoUDP, len(l4)))
 	binary.BigEndian.PutUint16(field, nonZero(sum))
-}
-
-// setSCTPChecksum computes the CRC32c of a whole SCTP packet (RFC 9260 6.8).
-// The CRC is sent low byte first, unlike everything else (appendix A).
-func setSCTPChecksum(l4 []byte) {
-	if len(l4) < sctpMinLen {
-		return
-	}
-	clear(l4[8:12])
-	binary.LittleEndian.PutUint32(l4[8:12], crc32.Checksum(l4, castagnoli))
 }
 
 // DecrementTTL lowers the time to live by one, as each router does (RFC 1812

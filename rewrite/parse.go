@@ -55,6 +55,7 @@ type Packet struct {
 	FragOff          uint16 // fragment offset in bytes
 	Proto, TTL, TOS  uint8
 	TCPFlags         uint8 // TCP only; low eight bits
+	Chunk            int16 // SCTP only: type of the chunk that IPVS goes by, or NoChunk
 	MoreFrags        bool
 	DontFrag         bool
 	ICMPType         uint8 // ICMP only
@@ -174,6 +175,9 @@ func (p *Packet) readL4(l4 []byte) {
 	p.DstPort = binary.BigEndian.Uint16(l4[2:4])
 	if p.Proto == ProtoTCP && len(l4) >= 14 {
 		p.TCPFlags = l4[13]
+	}
+	if p.Proto == ProtoSCTP {
+		p.Chunk = chunkOf(l4)
 	}
 }
 

@@ -3,19 +3,22 @@ package rewrite
 import "encoding/binary"
 
 // ProbeLen is the length in bytes of the longest frame that [Probe] writes.
-const ProbeLen = EthernetLen + ipv4MinLen + tcpMinLen
+const ProbeLen = EthernetLen + ipv4MinLen + sctpMinLen + initLen
 
 // probeWindow is the window of a probe: what Linux offers without options.
 const probeWindow = 64240
 
 // Probe writes into dst the frame of a packet without payload as a client or a
 // server sends it, and returns its length, 0 when dst is too small: for p.Proto
-// TCP a segment with the flags p.TCPFlags, for UDP a datagram; other protocols are
-// not written. Addresses and ports are those of p. TTL 64, DF, IP identification
+// TCP a segment with the flags p.TCPFlags, for UDP a datagram, for SCTP a packet with
+// the one chunk p.Chunk; other protocols are not written. Addresses and ports are those of p. TTL 64, DF, IP identification
 // and sequence numbers 0; all checksums are complete.
 func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
 	total := ipv4MinLen + l4MinLen(p.Proto)
-	if p.Proto != ProtoTCP && p.Proto != ProtoUDP || len(dst) < EthernetLen+total {
+	if p.Proto == ProtoSCTP {
+		total += probeChunkLen(p.Chunk)
+	}
+	if !protoHasPorts(p.Proto) || len(dst) < EthernetLen+total {
 		return 0
 	}
 	dst = dst[:EthernetLen+total]
@@ -28,8 +31,12 @@ func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
 	binary.BigEndian.PutUint16(l4[0:2], p.SrcPort)
 	binary.BigEndian.PutUint16(l4[2:4], p.DstPort)
 	pseudo := pseudoSum(p.Src, p.Dst, p.Proto, len(l4))
-	if p.Proto == ProtoUDP {
+	switch p.Proto {
+	case ProtoUDP:
 		finishDatagram(l4, pseudo)
+		return len(dst)
+	case ProtoSCTP:
+		putProbeChunk(l4, uint8(p.Chunk))
 		return len(dst)
 	}
 	l4[12], l4[13] = tcpMinLen/4<<4, p.TCPFlags
@@ -39,9 +46,9 @@ func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
 }
 
 // ChecksumOK reports whether the checksum of an unfragmented TCP segment, UDP
-// datagram, ICMP message or tunnel's packet is right; where there is none, as with a
-// UDP checksum of 0, it is. It has no meaning for a partial checksum, and for other
-// protocols the answer is false.
+// datagram, SCTP packet, ICMP message or tunnel's packet is right; where there is none,
+// as with a UDP checksum of 0, it is. It has no meaning for a partial checksum, and for
+// other protocols the answer is false.
 func ChecksumOK(frame []byte, p *Packet) bool {
 	switch l4 := frame[p.L4:p.End]; {
 	case p.Fragment() || len(l4) < l4MinLen(p.Proto):
@@ -52,6 +59,8 @@ func ChecksumOK(frame []byte, p *Packet) bool {
 		return l4[6] == 0 && l4[7] == 0 || Sum(l4, pseudoSum(p.Src, p.Dst, ProtoUDP, len(l4))) == 0xffff
 	}
 	switch p.Proto {
+	case ProtoSCTP:
+		return sctpChecksumOK(frame[p.L4:p.End])
 	case ProtoIPIP:
 		return true
 	case ProtoGRE:
