@@ -43,7 +43,8 @@ func (s *Shard) accept(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 // unsolicited reports whether a real server's packet outside of connections is
 // to be answered with an error (semantics 5.8, sysctl nat_icmp_send).
 func (s *Shard) unsolicited(p *rewrite.Packet, from role) bool {
-	if s.view.settings.natICMPSend == 0 || from&roleServer == 0 || p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagRST != 0 {
+	if s.view.settings.natICMPSend == 0 || from&roleServer == 0 || p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagRST != 0 ||
+		p.Proto == rewrite.ProtoSCTP && p.Chunk == conntrack.ChunkAbort {
 		return false
 	}
 	return s.view.isServer(p.Proto, p.Src, p.SrcPort)
@@ -72,7 +73,7 @@ func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 			return true
 		}
 	}
-	return (p.Proto == rewrite.ProtoTCP || p.Proto == rewrite.ProtoUDP) && s.view.host.IsLocal(p.Dst) && s.view.targeted(p)
+	return (p.Proto == rewrite.ProtoTCP || p.Proto == rewrite.ProtoUDP || p.Proto == rewrite.ProtoSCTP) && s.view.host.IsLocal(p.Dst) && s.view.targeted(p)
 }
 
 // answerAsHost does what a host does with a packet to its own address that no
@@ -82,6 +83,10 @@ func (s *Shard) answerAsHost(f *Frame, p *rewrite.Packet, now time.Duration) Ver
 	case rewrite.ProtoTCP:
 		return s.answer(f, AnswerReset, PassHost, func(dst []byte, mac [6]byte) int {
 			return rewrite.TCPReset(dst, f.Data, p, mac)
+		})
+	case rewrite.ProtoSCTP:
+		return s.answer(f, AnswerReset, PassHost, func(dst []byte, mac [6]byte) int {
+			return rewrite.SCTPRefusal(dst, f.Data, p, mac, f.Offload.Flags&(OffloadNeedsCsum|OffloadDataValid) != 0)
 		})
 	case rewrite.ProtoUDP:
 		a := rewrite.ICMPAnswer{Type: 3, Code: 3, Src: p.Dst}

@@ -61,10 +61,11 @@ func steerBy(addr, port uint32, byAddress bool) []bpf.Instruction {
 	}
 	return append([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: ipFragment, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipTrue: 4},
 		bpf.LoadAbsolute{Off: ipProtocol, Size: 1},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: 3},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoSCTP), SkipTrue: 2},
 		bpf.LoadConstant{Dst: bpf.RegX, Val: 0},
 		bpf.Jump{Skip: 3},
 		bpf.LoadMemShift{Off: 0},

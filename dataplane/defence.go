@@ -100,11 +100,20 @@ func (s *Shard) dropEntries(rng *rand.Rand, now time.Duration) {
 
 // ends decides about one connection.
 func (d *defence) ends(c *conntrack.Conn4, now time.Duration) bool {
-	if c.Proto == rewrite.ProtoTCP {
+	switch c.Proto {
+	case rewrite.ProtoTCP:
 		switch c.State {
 		case conntrack.TCPSynRecv, conntrack.TCPSynAck:
 			return true
 		case conntrack.TCPEstablished:
+		default:
+			return false
+		}
+	case rewrite.ProtoSCTP:
+		switch c.State {
+		case conntrack.SCTPInit1, conntrack.SCTPInit:
+			return true
+		case conntrack.SCTPEstablished:
 		default:
 			return false
 		}

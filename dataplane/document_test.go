@@ -40,7 +40,7 @@ func TestSysctlsOfLaterFeatures(t *testing.T) {
 	w := newWorld(nil)
 	for _, name := range []string{
 		"backup_only", "sync_version", "sync_threshold", "cache_bypass", "ignore_tunneled",
-		"sloppy_sctp", "snat_reroute", "conntrack", "debug_level", "est_nice", "conn_lfactor",
+		"snat_reroute", "conntrack", "debug_level", "est_nice", "conn_lfactor",
 	} {
 		err := w.dir.Apply([]ipvs.Change{{Kind: ipvs.SetSysctl, Name: name, Value: "1"}})
 		if !errors.Is(err, ipvs.ErrUnsupportedSysctl) {

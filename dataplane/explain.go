@@ -44,6 +44,12 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 			p.TCPFlags |= conntrack.FlagACK
 		}
 	}
+	switch p.Chunk = int16(ipvs.ChunkInit); {
+	case q.Chunk != nil:
+		p.Chunk = int16(*q.Chunk)
+	case q.Server.IsValid():
+		p.Chunk = int16(ipvs.ChunkInitAck)
+	}
 	link, err := d.linkFrom(q.Link, p.Src, side)
 	if err != nil {
 		return nil, err
@@ -60,8 +66,10 @@ func checkQuestion(q *ipvs.Question) error {
 		other, name = q.Server, "the real server"
 	}
 	switch {
-	case q.Proto != ipvs.TCP && q.Proto != ipvs.UDP:
-		return fmt.Errorf("%w: protocol %v: packets of TCP and UDP can be explained", ipvs.ErrInvalid, q.Proto)
+	case q.Proto != ipvs.TCP && q.Proto != ipvs.UDP && q.Proto != ipvs.SCTP:
+		return fmt.Errorf("%w: protocol %v: packets of TCP, UDP and SCTP can be explained", ipvs.ErrInvalid, q.Proto)
+	case q.Chunk != nil && q.Proto != ipvs.SCTP || q.Flags != 0 && q.Proto == ipvs.SCTP:
+		return fmt.Errorf("%w: SCTP has chunks, TCP has flags", ipvs.ErrInvalid)
 	case !q.Client.IsValid() || !other.IsValid():
 		return fmt.Errorf("%w: the client and %s are needed", ipvs.ErrInvalid, name)
 	case !q.Client.Addr().Is4() || !other.Addr().Is4():
@@ -241,8 +249,10 @@ func (t *trial) explainOpening(x *ipvs.Explanation, v Verdict) {
 	}
 	x.Service = describeService(t.service)
 	switch {
-	case p.Proto == rewrite.ProtoTCP && !t.shard.opens(p.TCPFlags):
+	case !t.shard.opens(p) && p.Proto == rewrite.ProtoTCP:
 		x.Why = append(x.Why, fmt.Sprintf("%v opens no connection: a SYN without RST does", ipvs.TCPFlags(p.TCPFlags)))
+	case !t.shard.opens(p):
+		x.Why = append(x.Why, fmt.Sprintf("%v opens no connection: INIT does", ipvs.Chunk(p.Chunk)))
 	case p.SrcPort == ftpDataPort && v != DropMartian && v != DropDefence:
 		x.Why = append(x.Why, "from port 20, that of FTP data, nothing is scheduled")
 	}

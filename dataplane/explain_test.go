@@ -23,8 +23,11 @@ import (
 func question(text string) ipvs.Question {
 	f := strings.Fields(text)
 	q := ipvs.Question{Proto: ipvs.TCP}
-	if f[0] == "udp" {
+	switch f[0] {
+	case "udp":
 		q.Proto = ipvs.UDP
+	case "sctp":
+		q.Proto = ipvs.SCTP
 	}
 	var err error
 	if q.Client, err = netip.ParseAddrPort(f[1]); err != nil {
@@ -428,7 +431,9 @@ func TestExplainFaults(t *testing.T) {
 		change func(*ipvs.Question)
 		want   error
 	}{
-		{func(q *ipvs.Question) { q.Proto = ipvs.SCTP }, ipvs.ErrInvalid},
+		{func(q *ipvs.Question) { q.Proto = 1 }, ipvs.ErrInvalid},
+		{func(q *ipvs.Question) { q.Proto, q.Flags = ipvs.SCTP, 2 }, ipvs.ErrInvalid},
+		{func(q *ipvs.Question) { q.Chunk = new(ipvs.Chunk) }, ipvs.ErrInvalid},
 		{func(q *ipvs.Question) { q.Client = netip.AddrPort{} }, ipvs.ErrInvalid},
 		{func(q *ipvs.Question) { q.Virtual = netip.AddrPort{} }, ipvs.ErrInvalid},
 		{func(q *ipvs.Question) { q.Virtual = netip.AddrPortFrom(q.Virtual.Addr(), 0) }, ipvs.ErrInvalid},

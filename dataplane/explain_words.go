@@ -48,6 +48,8 @@ func (t *trial) describe(f *Frame) ipvs.Packet {
 	switch p.Proto {
 	case rewrite.ProtoTCP:
 		x.Flags = ipvs.TCPFlags(p.TCPFlags).String()
+	case rewrite.ProtoSCTP:
+		x.Chunk = ipvs.Chunk(p.Chunk).String()
 	case rewrite.ProtoICMP:
 		x.Protocol = "icmp"
 		x.ICMP = icmpWord(p.ICMPType, p.ICMPCode)

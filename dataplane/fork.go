@@ -132,7 +132,7 @@ func (d *Director) copyTo(t *trial) (waiting neighbours) {
 	return neighbours{frames: slices.Clone(from.waiting.frames)}
 }
 
-// shardOf returns the shard that a packet of TCP or UDP ends up in: see
+// shardOf returns the shard that a packet with ports ends up in: see
 // Shard.passes.
 func (d *Director) shardOf(v *view, p *rewrite.Packet) *Shard {
 	st := d.view.Load().steering

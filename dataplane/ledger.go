@@ -71,7 +71,7 @@ func seen(frame []byte, link uint8, now time.Duration) sighting {
 			return w
 		}
 		switch w.proto {
-		case rewrite.ProtoTCP, rewrite.ProtoUDP:
+		case rewrite.ProtoTCP, rewrite.ProtoUDP, rewrite.ProtoSCTP:
 			w.sport, w.dport, w.ports = binary.BigEndian.Uint16(b[at:]), binary.BigEndian.Uint16(b[at+2:]), true
 		case rewrite.ProtoICMP:
 			w.sport, w.dport, w.ports = uint16(b[at]), uint16(b[at+1]), true
@@ -88,7 +88,7 @@ func (g *fragGroup) seen(now time.Duration) sighting {
 	w := sighting{at: now, etherType: etherTypeIPv4, src: g.key.src, dst: g.key.dst, proto: g.key.proto, link: g.link, met: true}
 	w.length = uint32(len(g.header) + len(g.store))
 	for _, piece := range g.pieces {
-		if tcpOrUDP := w.proto == rewrite.ProtoTCP || w.proto == rewrite.ProtoUDP; tcpOrUDP && piece.from == 0 && piece.to >= 4 {
+		if w.proto != rewrite.ProtoICMP && piece.from == 0 && piece.to >= 4 {
 			b := g.store[piece.at:]
 			w.sport, w.dport, w.ports = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), true
 		}

@@ -30,7 +30,7 @@ func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdi
 		return s.sendCut(&out, p)
 	}
 	off := f.Offload
-	if off.Partial() && !caps.Offload {
+	if off.Partial() && (!caps.Offload || p.Proto == rewrite.ProtoSCTP) {
 		rewrite.CompleteChecksum(f.Data, int(off.CsumStart), int(off.CsumOffset))
 		off = Offload{}
 	}

@@ -27,6 +27,7 @@ type settings struct {
 	runEstimation           int
 	scheduleICMP            int
 	secureTCP               int
+	sloppySCTP              int
 	sloppyTCP               int
 
 	dropRate int  // one of so many new connections is dropped; 0: none
@@ -81,6 +82,8 @@ var sysctls = []sysctl{
 		"1: an ICMP error about a connection that is not known makes one, so that a real server hears of it"},
 	{"secure_tcp", func(s *settings) *int { return &s.secureTCP }, 0, 3, 0,
 		"TCP tables in which only the server's packets establish a connection: " + defenceModes},
+	{"sloppy_sctp", func(s *settings) *int { return &s.sloppySCTP }, 0, 1, 0,
+		"1: an SCTP packet without INIT may open a connection"},
 	{"sloppy_tcp", func(s *settings) *int { return &s.sloppyTCP }, 0, 1, 0,
 		"1: a TCP packet without SYN may open a connection"},
 }
@@ -91,8 +94,7 @@ var later = map[string]string{
 	"sync_persist_mode": "synchronization", "sync_qlen_max": "synchronization", "sync_sock_size": "synchronization",
 	"sync_threshold": "synchronization", "sync_refresh_period": "synchronization", "sync_retries": "synchronization",
 	"cache_bypass": "forwarding to the original destination", "ignore_tunneled": "packets that the director itself takes out of tunnels",
-	"sloppy_sctp": "SCTP",
-	"conntrack":   "netfilter's connection tracking", "snat_reroute": "source-policy routing",
+	"conntrack": "netfilter's connection tracking", "snat_reroute": "source-policy routing",
 	"debug_level": "kernel logging", "est_cpulist": "estimator threads", "est_nice": "estimator threads",
 	"conn_lfactor": "the kernel's own table", "svc_lfactor": "the kernel's own table",
 }

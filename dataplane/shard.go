@@ -197,7 +197,7 @@ func (s *Shard) ipv4(f *Frame, now time.Duration) Verdict {
 	default:
 		return DropHeader
 	}
-	if !knownOffload(&f.Offload) || f.Offload.Partial() && int(f.Offload.CsumStart) != p.L4 {
+	if !knownOffload(&f.Offload) || f.Offload.Super() && p.Proto == rewrite.ProtoSCTP || f.Offload.Partial() && int(f.Offload.CsumStart) != p.L4 {
 		return s.foreignOffload(p)
 	}
 	if p.Fragment() {
@@ -244,7 +244,7 @@ func (s *Shard) packet(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 		return HandedOver
 	}
 	switch p.Proto {
-	case rewrite.ProtoTCP, rewrite.ProtoUDP:
+	case rewrite.ProtoTCP, rewrite.ProtoUDP, rewrite.ProtoSCTP:
 		return s.transport(f, p, now)
 	case rewrite.ProtoICMP:
 		if rewrite.IsTranslatedICMPError(p.ICMPType) {

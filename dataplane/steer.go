@@ -90,7 +90,7 @@ func (l *handedList) add() *handed {
 // connection. It reports false when that is this one, or when it does not matter.
 func (s *Shard) elsewhere(f *Frame, p *rewrite.Packet) bool {
 	switch p.Proto {
-	case rewrite.ProtoTCP, rewrite.ProtoUDP:
+	case rewrite.ProtoTCP, rewrite.ProtoUDP, rewrite.ProtoSCTP:
 		return s.passes(f, p)
 	case rewrite.ProtoICMP:
 		q := &s.quoted

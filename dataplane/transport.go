@@ -9,7 +9,7 @@ import (
 	"natlb/sched"
 )
 
-// transport handles a TCP or UDP packet: as part of a connection in either
+// transport handles a TCP, UDP or SCTP packet: as part of a connection in either
 // direction, as the start of a new one, or as none of IPVS's business.
 func (s *Shard) transport(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	toVIP := s.view.roles.of(p.Dst)&roleVIP != 0
@@ -45,7 +45,7 @@ func (s *Shard) known(p *rewrite.Packet, toVIP bool) (conntrack.Ref, conntrack.D
 func (s *Shard) request(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
 	c := s.table.At(r)
 	srv := &s.view.servers[c.Dest]
-	if p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagSYN != 0 && s.outlived(c, srv) {
+	if starts(p) && s.outlived(c, srv) {
 		return s.schedule(f, p, r, now)
 	}
 	if !srv.Available() {
@@ -58,7 +58,12 @@ func (s *Shard) request(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.D
 	return s.forwardIn(f, p, c, r, now)
 }
 
-// outlived reports whether a SYN on connection c opens a new one instead
+// starts reports whether a packet is the first that a TCP or SCTP client sends.
+func starts(p *rewrite.Packet) bool {
+	return p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagSYN != 0 || p.Proto == rewrite.ProtoSCTP && p.Chunk == conntrack.ChunkInit
+}
+
+// outlived reports whether a SYN or INIT on connection c opens a new one instead
 // (semantics 5.3 a and b).
 func (s *Shard) outlived(c *conntrack.Conn4, srv *serverView) bool {
 	set := &s.view.settings
@@ -67,6 +72,9 @@ func (s *Shard) outlived(c *conntrack.Conn4, srv *serverView) bool {
 	}
 	if set.connReuseMode == 0 || c.Control != 0 || c.Template != 0 {
 		return false
+	}
+	if c.Proto == rewrite.ProtoSCTP {
+		return c.State == conntrack.SCTPClosed
 	}
 	switch c.State {
 	case conntrack.TCPTimeWait, conntrack.TCPClose:
@@ -116,7 +124,10 @@ func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now tim
 // the packet's mark, or why there is none: PassHost when the packet is not
 // IPVS's business.
 func (s *Shard) service(f *Frame, p *rewrite.Packet) (*serviceView, uint32, Verdict) {
-	if p.Proto == rewrite.ProtoTCP && !s.opens(p.TCPFlags) {
+	switch {
+	case p.Proto == rewrite.ProtoSCTP && p.Chunk == rewrite.NoChunk:
+		return nil, 0, DropTransport
+	case !s.opens(p):
 		return nil, 0, PassHost
 	}
 	mark := s.view.marks.of(p, s.dir.cfg.Links[f.Link].Name)
@@ -143,12 +154,15 @@ func (s *Shard) martian(p *rewrite.Packet) bool {
 	return !rewrite.SingleHost(p.Src) || s.view.roles.of(p.Src)&(roleVIP|roleOwned) != 0 || s.view.host.IsLocal(p.Src)
 }
 
-// opens reports whether a TCP packet without a connection may start one.
-func (s *Shard) opens(flags uint8) bool {
-	if flags&conntrack.FlagRST != 0 {
-		return false
+// opens reports whether a packet without a connection may start one.
+func (s *Shard) opens(p *rewrite.Packet) bool {
+	switch p.Proto {
+	case rewrite.ProtoTCP:
+		return p.TCPFlags&conntrack.FlagRST == 0 && (p.TCPFlags&conntrack.FlagSYN != 0 || s.view.settings.sloppyTCP != 0)
+	case rewrite.ProtoSCTP:
+		return p.Chunk == conntrack.ChunkInit || p.Chunk != conntrack.ChunkAbort && s.view.settings.sloppySCTP != 0
 	}
-	return flags&conntrack.FlagSYN != 0 || s.view.settings.sloppyTCP != 0
+	return true
 }
 
 // newConn is what is decided about a connection before it is made.
@@ -321,21 +335,25 @@ func (s *Shard) deathOf(c *conntrack.Conn4) ipvs.Reason {
 // step moves a connection by one packet and re-arms its timer. r is 0 for one
 // that is in no table.
 func (s *Shard) step(c *conntrack.Conn4, r conntrack.Ref, srv *serverView, dir conntrack.Direction, p *rewrite.Packet, now time.Duration) {
-	through := dir == conntrack.Out
-	if p.Proto == rewrite.ProtoTCP {
-		before := c.State
-		switch c.StepTCP(dir, p.TCPFlags, s.view.settings.secure, &s.view.timeouts) {
-		case conntrack.Activated:
-			srv.Activate()
-		case conntrack.Deactivated:
-			srv.Deactivate()
-		}
-		if c.State != before && s.journal.follow {
-			s.tellConn(ipvs.EventState, c, before, segment(p.TCPFlags), dir == conntrack.Out)
-		}
+	through, before, move := dir == conntrack.Out, c.State, conntrack.Stay
+	switch p.Proto {
+	case rewrite.ProtoTCP:
+		move = c.StepTCP(dir, p.TCPFlags, s.view.settings.secure, &s.view.timeouts)
 		through = c.State == conntrack.TCPEstablished
-	} else {
+	case rewrite.ProtoSCTP:
+		move = c.StepSCTP(dir, p.Chunk, &s.view.timeouts)
+		through = c.State == conntrack.SCTPEstablished
+	default:
 		c.StepUDP(dir, &s.view.timeouts)
+	}
+	switch move {
+	case conntrack.Activated:
+		srv.Activate()
+	case conntrack.Deactivated:
+		srv.Deactivate()
+	}
+	if c.State != before && s.journal.follow {
+		s.tellConn(ipvs.EventState, c, before, moved(p), dir == conntrack.Out)
 	}
 	if c.Template != 0 && through && !c.Is(conntrack.Assured) {
 		c.Flags |= conntrack.Assured
@@ -346,9 +364,21 @@ func (s *Shard) step(c *conntrack.Conn4, r conntrack.Ref, srv *serverView, dir c
 	}
 }
 
-// segment classes a TCP segment as the state tables do.
-func segment(flags uint8) ipvs.Reason {
-	switch {
+// chunkReasons are the chunks that change states.
+var chunkReasons = [15]ipvs.Reason{
+	ipvs.GotData, ipvs.GotInit, ipvs.GotInitAck, ipvs.GotData, ipvs.GotData, ipvs.GotData, ipvs.GotAbort, ipvs.GotShutdown,
+	ipvs.GotShutdownAck, ipvs.GotError, ipvs.GotCookieEcho, ipvs.GotCookieAck, ipvs.GotData, ipvs.GotData, ipvs.GotShutdownComplete,
+}
+
+// moved classes a packet that has changed a state as the state tables do.
+func moved(p *rewrite.Packet) ipvs.Reason {
+	if p.Proto == rewrite.ProtoSCTP {
+		if int(p.Chunk) < len(chunkReasons) { // one without a chunk changes no state
+			return chunkReasons[p.Chunk]
+		}
+		return ipvs.GotData
+	}
+	switch flags := p.TCPFlags; {
 	case flags&conntrack.FlagRST != 0:
 		return ipvs.GotRST
 	case flags&conntrack.FlagSYN != 0:

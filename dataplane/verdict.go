@@ -16,7 +16,7 @@ const (
 
 	AnswerARP             // the question who has a VIP
 	AnswerEcho            // a ping of a VIP
-	AnswerReset           // RST for a segment that nobody wants
+	AnswerReset           // RST or ABORT for a packet that nobody wants
 	AnswerPortUnreachable // a datagram that nobody wants
 	AnswerProtocol        // a protocol that nobody speaks
 	AnswerNoDestination   // no real server may take the connection
@@ -37,7 +37,7 @@ const (
 	DropTruncated         // captured shorter than it was
 	DropHeader            // malformed Ethernet, IPv4 or ARP header
 	DropHeaderChecksum    // wrong IPv4 header checksum
-	DropTransport         // malformed TCP, UDP or ICMP header
+	DropTransport         // malformed TCP, UDP, SCTP or ICMP header
 	DropOffload           // offload metadata that natlb does not know
 	DropMartian           // from an address that no other machine can have
 	DropElsewhere         // the way on is by an interface that natlb does not have

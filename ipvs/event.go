@@ -81,6 +81,17 @@ const (
 	GotNone  // a segment without any of these flags
 	Awaited  // a data connection was announced
 	Answered // a template's connection got through
+
+	GotInit // chunks of SCTP
+	GotInitAck
+	GotCookieEcho
+	GotCookieAck
+	GotShutdown
+	GotShutdownAck
+	GotShutdownComplete
+	GotError
+	GotAbort
+	GotData // any other
 )
 
 var reasonWords = [...]string{
@@ -88,6 +99,8 @@ var reasonWords = [...]string{
 	ServerGone: "server-gone", NoDestination: "no-destination", Defended: "drop-entry", OnePacketEnd: "one-packet", Broken: "broken",
 	GotSYN: "syn", GotFIN: "fin", GotRST: "rst", GotACK: "ack", GotNone: "no-flags",
 	Awaited: "announced", Answered: "assured",
+	GotInit: "init", GotInitAck: "init-ack", GotCookieEcho: "cookie-echo", GotCookieAck: "cookie-ack", GotShutdown: "shutdown",
+	GotShutdownAck: "shutdown-ack", GotShutdownComplete: "shutdown-complete", GotError: "error", GotAbort: "abort", GotData: "data",
 }
 
 // Reasons returns all reasons but NoReason in their order.

@@ -41,9 +41,10 @@ type Packet struct {
 	TTL         uint8          `json:"ttl"`
 	Length      int            `json:"length"` // of the IP packet, bytes
 	Flags       string         `json:"tcp_flags,omitempty"`
-	ICMP        string         `json:"icmp,omitempty"` // what an ICMP message says
-	ChecksumsOK bool           `json:"checksums_ok"`   // of the IP header and of what it carries
-	Frame       string         `json:"frame"`          // all bytes, hexadecimal
+	Chunk       string         `json:"sctp_chunk,omitempty"` // that IPVS goes by
+	ICMP        string         `json:"icmp,omitempty"`       // what an ICMP message says
+	ChecksumsOK bool           `json:"checksums_ok"`         // of the IP header and of what it carries
+	Frame       string         `json:"frame"`                // all bytes, hexadecimal
 }
 
 // SearchStep is one place where a service was looked for.

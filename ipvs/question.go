@@ -8,11 +8,12 @@ import (
 
 // Question asks what a director would do with one packet without payload.
 type Question struct {
-	Proto   Protocol       // TCP or UDP
+	Proto   Protocol       // TCP, UDP or SCTP
 	Client  netip.AddrPort // of a client's packet port 0 stands for any free one
 	Virtual netip.AddrPort // where a client's packet goes to; not looked at with Server
 	Server  netip.AddrPort // valid: the packet is what this server answers the client
 	Flags   TCPFlags       // of TCP; 0 stands for SYN, and for SYN and ACK of an answer
+	Chunk   *Chunk         // of SCTP; nil stands for INIT, and for INIT-ACK of an answer
 	Mark    *uint32        // the packet's firewall mark; nil: what the director's own rules give it
 	Link    string         // interface that it comes in by; "": the one that leads to its sender
 }

@@ -57,6 +57,9 @@ func valuesOf(q *ipvs.Question) url.Values {
 	if q.Flags != 0 {
 		v.Set("tcp_flags", q.Flags.String())
 	}
+	if q.Chunk != nil {
+		v.Set("sctp_chunk", q.Chunk.String())
+	}
 	if q.Mark != nil {
 		v.Set("mark", strconv.FormatUint(uint64(*q.Mark), 10))
 	}
@@ -76,7 +79,12 @@ func questionOf(v url.Values) (q ipvs.Question, err error) {
 		"virtual":   func(s string) (err error) { q.Virtual, err = netip.ParseAddrPort(s); return err },
 		"server":    func(s string) (err error) { q.Server, err = netip.ParseAddrPort(s); return err },
 		"tcp_flags": func(s string) (err error) { q.Flags, err = ipvs.ParseTCPFlags(s); return err },
-		"via":       func(s string) error { q.Link = s; return nil },
+		"sctp_chunk": func(s string) error {
+			chunk, err := ipvs.ParseChunk(s)
+			q.Chunk = &chunk
+			return err
+		},
+		"via": func(s string) error { q.Link = s; return nil },
 		"mark": func(s string) error {
 			mark, err := strconv.ParseUint(s, 0, 32)
 			q.Mark = new(uint32)
@@ -87,7 +95,7 @@ func questionOf(v url.Values) (q ipvs.Question, err error) {
 	for name, values := range v {
 		read := readers[name]
 		if read == nil || len(values) != 1 {
-			return q, requestError{fmt.Errorf("explain takes protocol, client, virtual or server, tcp_flags, mark and via, each once; not %q", name)}
+			return q, requestError{fmt.Errorf("explain takes protocol, client, virtual or server, tcp_flags, sctp_chunk, mark and via, each once; not %q", name)}
 		}
 		if err := read(values[0]); err != nil {
 			return q, requestError{fmt.Errorf("%s %q: %w", name, values[0], err)}

@@ -40,6 +40,10 @@ func TestQuestionRoundTrip(t *testing.T) {
 		} else {
 			q.Virtual = drawAddrPort(t, "virtual")
 		}
+		if rapid.Bool().Draw(t, "chunk") {
+			chunk := ipvs.Chunk(rapid.Uint8().Draw(t, "type"))
+			q.Chunk = &chunk
+		}
 		if rapid.Bool().Draw(t, "marked") {
 			mark := rapid.Uint32().Draw(t, "mark")
 			q.Mark = &mark
@@ -78,6 +82,7 @@ func TestExplain(t *testing.T) {
 		"protocol=tcp&client=10.0.0.9&client=10.0.0.8":                 `not \"client\"`,
 		"protocol=icmp":     `protocol \"icmp\"`,
 		"tcp_flags=SYN,FOO": `FOO`,
+		"sctp_chunk=FOO":    `FOO`,
 		"client=10.0.0":     `client \"10.0.0\"`,
 		"mark=4294967296":   `mark`,
 		"protocol=tcp&client=10.0.0.9:1&virtual=192.0.2.1:80&server=192.0.2.1:80":     `not both`,

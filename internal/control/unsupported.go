@@ -14,7 +14,6 @@ var unsupported = []struct {
 }{
 	// IPVS has this one; of another name the director says that there is none.
 	{"persistence engines (--pe)", func(c *ipvs.Change) bool { return c.Service.Engine == "sip" }},
-	{"SCTP (--sctp-service)", func(c *ipvs.Change) bool { return adds(c) && c.Service.Key.Proto == ipvs.SCTP }},
 	{"IPv6", func(c *ipvs.Change) bool {
 		return adds(c) && (c.Service.Key.Is6() || c.Destination.Addr.Addr().Is6())
 	}},

@@ -107,11 +107,8 @@ func TestCheck(t *testing.T) {
 		{"persistence", persist(1), nil},
 		{"persistence engine", service(func(s *ipvs.Service) { s.Engine = "sip" }), ipvs.ErrUnsupported},
 		{"an unknown persistence engine is the director's answer", service(func(s *ipvs.Service) { s.Engine = "nosuch" }), nil},
-		{"editing an SCTP service is the director's answer", ipvs.Change{
-			Kind: ipvs.EditService, Service: ipvs.Service{Key: ipvs.ServiceKey{Proto: ipvs.SCTP, VIP: webService.Key.VIP}},
-		}, nil},
 		{"one-packet", service(func(s *ipvs.Service) { s.Key.Proto, s.Flags = ipvs.UDP, ipvs.FlagOnePacket }), nil},
-		{"SCTP", service(func(s *ipvs.Service) { s.Key.Proto = ipvs.SCTP }), ipvs.ErrUnsupported},
+		{"SCTP", service(func(s *ipvs.Service) { s.Key.Proto = ipvs.SCTP }), nil},
 		{"IPv6 service", vip("[2001:db8::1]:80"), ipvs.ErrUnsupported},
 		{"IPv6 server", server(func(d *ipvs.Destination) { d.Method, d.Addr = ipvs.Tunnel, addr("[fd00::1]:80") }), ipvs.ErrUnsupported},
 		{"firewall mark", service(func(s *ipvs.Service) { s.Key = mark }), nil},

@@ -178,7 +178,7 @@ func targetServices(t *classify.Target, addr netip.Addr) (out []hostnet.GuardSer
 			ports = []uint16{0}
 		}
 	}
-	for _, proto := range []ipvs.Protocol{ipvs.TCP, ipvs.UDP} {
+	for _, proto := range []ipvs.Protocol{ipvs.TCP, ipvs.UDP, ipvs.SCTP} {
 		if t.Proto != 0 && t.Proto != uint8(proto) {
 			continue
 		}

@@ -315,8 +315,6 @@ func lacks(c *ipvs.Change) string {
 		return ""
 	case c.Service.Engine == "sip":
 		return "persistence engines (--pe)"
-	case c.Service.Key.Proto == ipvs.SCTP && c.Kind == ipvs.AddService:
-		return "SCTP (--sctp-service)"
 	}
 	return ""
 }
@@ -443,8 +441,6 @@ func faulty(c *ipvs.Change) error {
 			return ipvs.ErrNoSuchDestination
 		case d.Method != ipvs.Masq && !c.Service.Key.IsMark() && d.Addr.Port() != c.Service.Key.VIP.Port():
 			return ipvs.ErrInvalid // cannot be typed, and so not be saved
-		case c.Service.Key.Proto == ipvs.SCTP && c.Kind == ipvs.AddDestination:
-			return ipvs.ErrUnsupported
 		}
 	case ipvs.SetTimeouts:
 		if status, _ := mistyped(c); status != 0 {

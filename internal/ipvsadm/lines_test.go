@@ -254,14 +254,14 @@ func (realDirector) Capture(control.Capture) (control.CaptureFeed, error) {
 }
 
 // beyond reports whether a line is about what a director does not have in this
-// version: IPv6, SCTP, the persistence engine.
+// version: IPv6, the persistence engine.
 func beyond(l typed) bool {
 	ln, err := newParser(context.Background(), "ipvsadm", fakeLookup{}).parse(l.Args)
 	if err != nil {
 		return false
 	}
 	key, server := ln.service.Key, ln.server.Addr.Addr()
-	return key.Is6() || key.Proto == ipvs.SCTP || server.Is6() || ln.service.Engine != "" || strings.Contains(l.Stdin, "::")
+	return key.Is6() || server.Is6() || ln.service.Engine != "" || strings.Contains(l.Stdin, "::")
 }
 
 // ableTo leaves out of a listing the services that a director refuses.
@@ -270,8 +270,8 @@ func ableTo(text string) string {
 	skipping := false
 	for l := range strings.Lines(text) {
 		if !strings.HasPrefix(l, "  -> ") {
-			skipping = strings.HasPrefix(l, "SCTP ") || strings.HasPrefix(l, "TCP  [") || strings.HasPrefix(l, "FWM  6 IPv6") ||
-				strings.HasPrefix(l, "-A --sctp") || strings.HasPrefix(l, "-A -t [") || strings.HasPrefix(l, "-a -t [") || strings.Contains(l, " -f 6 -6 ")
+			skipping = strings.HasPrefix(l, "TCP  [") || strings.HasPrefix(l, "FWM  6 IPv6") ||
+				strings.HasPrefix(l, "-A -t [") || strings.HasPrefix(l, "-a -t [") || strings.Contains(l, " -f 6 -6 ")
 		}
 		if !skipping {
 			kept = append(kept, l)

@@ -89,7 +89,7 @@ func TestOverTheSocket(t *testing.T) {
 		{"-A -f 1", 0, ""},
 		{"-A -f 1 -6", 255, "IPv6: not supported by this version of natlb"},
 		{"-A -t 192.0.2.3:80 --pe sip", 255, "persistence engines (--pe): not supported by this version of natlb"},
-		{"-A --sctp-service 192.0.2.3:80", 255, "SCTP (--sctp-service): not supported by this version of natlb"},
+		{"-A --sctp-service 192.0.2.3:80", 0, ""},
 		{"-A -t [2001:db8::1]:80", 255, "IPv6: not supported by this version of natlb"},
 		{"-Z", 0, ""},
 		{"--set 1 2 3", 0, ""},

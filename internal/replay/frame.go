@@ -244,7 +244,7 @@ func headerLen(proto uint8) int {
 	case rewrite.ProtoUDP:
 		return 8
 	case rewrite.ProtoSCTP:
-		return 12
+		return 12 + 4
 	case rewrite.ProtoICMP:
 		return 8 + 20 + 8
 	}

@@ -113,12 +113,12 @@ func (t *tally) merge() {
 	}
 }
 
-// activeStates are the states in which a TCP connection counts as active;
-// datagrams never do.
+// activeStates are the states in which a TCP connection counts as active. An
+// association of SCTP is while it is established; datagrams never are.
 var activeStates = []string{"ESTABLISHED", "SYN_SENT", "SYN_RECV", "SYNACK"}
 
 func active(proto ipvs.Protocol, state string) int64 {
-	if proto == ipvs.TCP && slices.Contains(activeStates, state) {
+	if proto == ipvs.TCP && slices.Contains(activeStates, state) || proto == ipvs.SCTP && state == "ESTABLISHED" {
 		return 1
 	}
 	return 0

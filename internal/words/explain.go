@@ -14,11 +14,11 @@ import (
 
 // explain asks what would become of one packet.
 func (e *Env) explain() *cobra.Command {
-	var flags, mark, reply string
+	var flags, chunk, mark, reply string
 	var asJSON bool
 	var q ipvs.Question
 	cmd := &cobra.Command{
-		Use:   "explain tcp|udp CIP[:PORT] VIP:PORT | tcp|udp CIP:PORT --reply RIP:PORT",
+		Use:   "explain tcp|udp|sctp CIP[:PORT] VIP:PORT | tcp|udp|sctp CIP:PORT --reply RIP:PORT",
 		Short: "say what would become of one packet, and why",
 		Long: `natlb explain asks the director what it would do with a packet from a client to a
 VIP: which service takes it, what the scheduler compares, which server it picks,
@@ -29,7 +29,7 @@ copy of what it touches: nothing changes, and the next packet is treated so.`,
   natlb explain tcp 203.0.113.7:40123 192.0.2.1:80 --flags ACK
   natlb explain udp 203.0.113.7:40123 --reply 10.0.0.2:53`,
 		Args: func(_ *cobra.Command, args []string) (err error) {
-			q, err = question(args, reply, flags, mark, q.Link)
+			q, err = question(args, reply, flags, chunk, mark, q.Link)
 			return err
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +51,7 @@ copy of what it touches: nothing changes, and the next packet is treated so.`,
 	f := cmd.Flags()
 	f.StringVar(&reply, "reply", "", "the packet is what the real server RIP:PORT answers the client")
 	f.StringVar(&flags, "flags", "", "TCP flags of the packet, as SYN|ACK (default SYN; with --reply SYN|ACK)")
+	f.StringVar(&chunk, "chunk", "", "SCTP chunk of the packet, as COOKIE-ECHO (default INIT; with --reply INIT-ACK)")
 	f.StringVar(&mark, "mark", "", "firewall mark of the packet (default: what the rules of natlb mark give it)")
 	f.StringVar(&q.Link, "via", "", "interface that the packet comes in by (default: the one that leads to its sender)")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object, with all servers")
@@ -58,7 +59,7 @@ copy of what it touches: nothing changes, and the next packet is treated so.`,
 }
 
 // question reads a command line.
-func question(args []string, reply, flags, mark, link string) (q ipvs.Question, err error) {
+func question(args []string, reply, flags, chunk, mark, link string) (q ipvs.Question, err error) {
 	q.Link = link
 	want := 3
 	if reply != "" {
@@ -75,8 +76,10 @@ func question(args []string, reply, flags, mark, link string) (q ipvs.Question, 
 		q.Proto = ipvs.TCP
 	case "udp":
 		q.Proto = ipvs.UDP
+	case "sctp":
+		q.Proto = ipvs.SCTP
 	default:
-		return q, fmt.Errorf("protocol tcp or udp, not %q", args[0])
+		return q, fmt.Errorf("protocol tcp, udp or sctp, not %q", args[0])
 	}
 	if q.Client, err = netip.ParseAddrPort(args[1]); err != nil {
 		addr, err := netip.ParseAddr(args[1])
@@ -94,6 +97,13 @@ func question(args []string, reply, flags, mark, link string) (q ipvs.Question, 
 		if q.Flags, err = ipvs.ParseTCPFlags(flags); err != nil {
 			return q, err
 		}
+	}
+	if chunk != "" {
+		kind, err := ipvs.ParseChunk(chunk)
+		if err != nil {
+			return q, err
+		}
+		q.Chunk = &kind
 	}
 	if mark != "" {
 		n, err := strconv.ParseUint(mark, 0, 32)

@@ -188,7 +188,7 @@ func TestExplainUsage(t *testing.T) {
 	for line, want := range map[string]string{
 		"explain":                                                 "a protocol, a client and a VIP:PORT are needed",
 		"explain tcp 10.10.3.5":                                   "a protocol, a client and a VIP:PORT are needed",
-		"explain icmp 10.10.3.5 10.10.1.1":                        `protocol tcp or udp, not "icmp"`,
+		"explain icmp 10.10.3.5 10.10.1.1":                        `protocol tcp, udp or sctp, not "icmp"`,
 		"explain tcp host 10.10.1.1:80":                           `the client is CIP or CIP:PORT, not "host"`,
 		"explain tcp 10.10.3.5 10.10.1.1":                         `where it goes is VIP:PORT, not "10.10.1.1"`,
 		"explain tcp 10.10.3.5 10.10.1.1:80 --flags SIN":          `TCP flag "SIN" (known: FIN SYN RST PSH ACK URG ECE CWR)`,

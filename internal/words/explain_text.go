@@ -195,6 +195,8 @@ func packetText(p *ipvs.Packet) string {
 	switch {
 	case p.Flags != "":
 		what += " " + p.Flags
+	case p.Chunk != "":
+		what += " " + p.Chunk
 	case p.ICMP != "":
 		what += " " + p.ICMP
 		way = p.Src.Addr().String() + " > " + p.Dst.Addr().String()
