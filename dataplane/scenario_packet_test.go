@@ -18,6 +18,7 @@ import (
 //
 //	LINK tcp SRC:PORT > DST:PORT FLAGS [seq= ack= tcpmss= sack=FROM-TO] ...     FLAGS: letters, or - for none
 //	LINK udp SRC:PORT > DST:PORT [zerosum] ...
+//	LINK sctp SRC:PORT > DST:PORT CHUNK[+CHUNK] [tag= chunks=HEX] ...     chunks: by hand, behind - for CHUNK
 //	LINK icmp SRC > DST echo [id= no=] | type= code= rest= about PACKET [inner=N] ...
 //	LINK ip SRC > DST proto=N ...
 //	LINK arp who-has ADDR tell ADDR | LINK arp ADDR is-at MAC
@@ -76,6 +77,9 @@ func readPacket(t *testing.T, words []string) (packettest.Packet, map[string]str
 		p.Flags, rest = strings.Trim(rest[0], "-"), rest[1:]
 	case "udp":
 		p.Proto = 17
+	case "sctp":
+		p.Proto = 132
+		p.Chunks, rest = strings.Trim(rest[0], "-"), rest[1:]
 	case "icmp":
 		p.Proto, p.DF = 1, false
 	case "ip":
@@ -98,6 +102,10 @@ func readPacket(t *testing.T, words []string) (packettest.Packet, map[string]str
 			p.Seq = uint32(number(t, value))
 		case "ack":
 			p.Ack = uint32(number(t, value))
+		case "tag":
+			p.Tag = uint32(number(t, value))
+		case "chunks":
+			p.Payload, _ = hex.DecodeString(value)
 		case "len":
 			p.Payload = []byte(strings.Repeat("x", number(t, value)))
 		case "say":

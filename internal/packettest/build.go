@@ -17,8 +17,8 @@ import (
 // descriptions.
 const FlagLetters = "FSRPAU"
 
-// Packet says what an IPv4 packet in an Ethernet frame looks like. Protocol 6
-// and 17 use the ports, 1 the ICMP fields, others, and Raw ones, the payload
+// Packet says what an IPv4 packet in an Ethernet frame looks like. Protocol 6,
+// 17 and 132 use the ports, 1 the ICMP fields, others, and Raw ones, the payload
 // alone.
 type Packet struct {
 	SrcMAC, DstMAC [6]byte
@@ -35,6 +35,9 @@ type Packet struct {
 	Flags      string // TCP: letters of FlagLetters
 	Seq, Ack   uint32
 	TCPOptions []byte // kind, length and data of each
+
+	Chunks string // SCTP: names joined by +, the last one carries the payload; "": the payload is them
+	Tag    uint32 // SCTP: verification tag
 
 	Type, Code uint8  // ICMP
 	Rest       uint32 // ICMP: second word
@@ -58,6 +61,9 @@ func (p Packet) Frame() []byte {
 		ip.Flags = layers.IPv4DontFragment
 	}
 	eth := &layers.Ethernet{SrcMAC: p.SrcMAC[:], DstMAC: p.DstMAC[:], EthernetType: layers.EthernetTypeIPv4}
+	if p.Proto == 132 && !p.Raw {
+		p.Payload, p.Raw = p.sctp(), true
+	}
 	stack := []gopacket.SerializableLayer{eth, ip}
 	if !p.Raw {
 		stack = append(stack, p.transport(ip)...)
@@ -110,7 +116,7 @@ func (p Packet) transport(ip *layers.IPv4) []gopacket.SerializableLayer {
 }
 
 func sumOffset(proto uint8) int {
-	return map[uint8]int{6: 16, 17: 6, 1: 2}[proto]
+	return map[uint8]int{6: 16, 17: 6, 1: 2, 132: 8}[proto]
 }
 
 // ARPRequest returns the broadcast question of who who has target.
@@ -166,13 +172,16 @@ func Fragments(frame []byte, size int) [][]byte {
 	return out
 }
 
-// Partial turns a finished TCP or UDP frame without IP options into one whose
+// Partial turns a finished TCP, UDP or SCTP frame without IP options into one whose
 // checksum is left to the outlet, and with mss above 0 into a super-packet of
 // segments with mss bytes of payload, as a veth or virtio device hands it over.
 func Partial(frame []byte, mss int) dataplane.Frame {
 	proto := frame[23]
 	at := sumOffset(proto)
 	binary.BigEndian.PutUint16(frame[34+at:], pseudoSum(frame[14:34], len(frame)-34))
+	if proto == 132 {
+		clear(frame[34+at : 34+at+4])
+	}
 	f := dataplane.Frame{Data: frame, WireLen: uint32(len(frame)), Offload: dataplane.Offload{
 		Flags: dataplane.OffloadNeedsCsum, CsumStart: 34, CsumOffset: uint16(at),
 	}}

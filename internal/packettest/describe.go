@@ -31,7 +31,8 @@ func Describe(frame []byte) string {
 }
 
 // DescribeFrame is Describe for a frame with its offload metadata: a checksum
-// that is left to the outlet is judged as such, and shown as "partial", and a
+// that is left to the outlet is judged as such, and shown as "partial" (that of SCTP as
+// "BADPARTIAL", which no outlet can be told of), and a
 // super-packet shows the payload of its segments as "gso=1448".
 func DescribeFrame(f *dataplane.Frame) string {
 	if !f.Offload.Partial() {
@@ -102,6 +103,8 @@ func DescribeIP(b []byte) string {
 		return out + describeTCP(b[:header], p, whole)
 	case proto == 17 && len(p) >= 8:
 		return out + describeUDP(b[:header], p, whole)
+	case proto == 132 && len(p) >= 12:
+		return out + describeSCTP(p, whole)
 	case proto == 1 && len(p) >= 8:
 		return out + describeICMP(p, field&0x2000 == 0)
 	case proto == 4 && whole:
