@@ -59,6 +59,9 @@ type AFPacket struct {
 	in     recvBatch
 	out    sendBatch
 	stats  PortStats
+
+	program []bpf.RawInstruction // as given to SetFilter
+	mtu     int                  // of the link when it was attached
 }
 
 var _ Port = (*AFPacket)(nil)
@@ -93,9 +96,9 @@ func (p *AFPacket) FD() int { return p.rx }
 // SetFilter replaces the capture filter, a classic BPF program whose offsets
 // count from the Ethernet header and whose result is how many bytes of the frame
 // to keep. The kernel swaps programs atomically: each frame meets the old one or
-// the new one whole. Frames captured before stay queued. The program is copied.
+// the new one whole. Frames captured before stay queued. The program must not be changed any more.
 // The error wraps the kernel's: EINVAL for a program that is empty, too long
-// (4096 instructions) or refused by its checker, ENOMEM for one that does not fit
+// (4096 instructions, 7 of them natlb's own) or refused by its checker, ENOMEM for one that does not fit
 // net.core.optmem_max. Any goroutine may call it.
 func (p *AFPacket) SetFilter(program []bpf.RawInstruction) error {
 	p.mu.Lock()
@@ -107,6 +110,11 @@ func (p *AFPacket) SetFilter(program []bpf.RawInstruction) error {
 }
 
 func (p *AFPacket) attach(program []bpf.RawInstruction) error {
+	p.program = program
+	if p.ring != nil && len(program) > 0 {
+		p.mtu = linkMTU(p.rx, p.name)
+		program = withoutSuperSCTP(program, p.mtu)
+	}
 	if err := attachFilter(p.rx, program); err != nil {
 		return fmt.Errorf("%s: packet filter of %d instructions: %w", p.name, len(program), err)
 	}

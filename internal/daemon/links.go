@@ -158,6 +158,11 @@ func (l *links) follow(p *picture) {
 		port, index := ports[0], p.interfaceOf(uint8(i))
 		deaf := l.deaf(i)
 		if index == 0 || index == port.Index() && !port.Gone() && !deaf {
+			for _, p := range ports {
+				if err := p.KeepFilter(); err != nil && l.d.faults.allow(err.Error()) {
+					l.d.cfg.Log.Error("capture filter", "err", err)
+				}
+			}
 			continue
 		}
 		fresh, err := l.open(i)
