@@ -43,6 +43,8 @@ func testAllocations(t *testing.T, follow bool) {
 		{name: "super-packet, in", frame: packettest.Partial(tcp(client, 4000, vip, 80, "A", 60000).Frame(), 1448), want: dataplane.Forward},
 		{name: "super-packet, out", link: 1, frame: packettest.Partial(tcp(server, 8080, client, 4000, "A", 60000).Frame(), 1448), want: dataplane.Forward},
 		{name: "datagram", frame: frame(0, packettest.Packet{Proto: 17, Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(vip, 53)}.Frame()), want: dataplane.Forward},
+		{name: "SCTP", frame: frame(0, packettest.Packet{Proto: 132, Chunks: "INIT", Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(vip, 2905)}.Frame()), want: dataplane.Forward},
+		{name: "SCTP refused", frame: frame(0, packettest.Packet{Proto: 132, Chunks: "SACK", Src: netip.AddrPortFrom(client, 4000), Dst: netip.AddrPortFrom(vip, 80)}.Frame()), want: dataplane.AnswerReset},
 		{name: "new connection", frame: frame(0, tcp(client, 4000, vip, 80, "S", 0).Frame()), step: time.Second,
 			port: func(i int) uint16 { return 5000 + uint16(i%100) }, want: dataplane.Forward},
 		{name: "miss", frame: frame(0, tcp(client, 4000, netip.MustParseAddr("10.10.2.9"), 80, "A", 10).Frame()), want: dataplane.PassOther},
@@ -63,7 +65,8 @@ func testAllocations(t *testing.T, follow bool) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(nil)
-			w.mustRules(t, "-A -t 10.10.1.1:80 -s wlc\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m")
+			w.mustRules(t, "-A -t 10.10.1.1:80 -s wlc\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n"+
+				"-A --sctp-service 10.10.1.1:2905 -s rr\n-a --sctp-service 10.10.1.1:2905 -r 10.20.0.11:80 -m")
 			for port, options := range map[uint16]string{8001: "-g", 8002: "-i", 8003: "-i --tun-type gre --tun-csum", 8004: "-i --tun-type gue --tun-port 6080 --tun-csum"} {
 				w.mustRules(t, fmt.Sprintf("-A -t 10.10.1.1:%d -s wlc\n-a -t 10.10.1.1:%d -r 10.20.0.11 %s", port, port, options))
 				w.batch(frame(0, tcp(client, 4000, vip, port, "S", 0).Frame()))

@@ -152,7 +152,7 @@ func (a *audit) shard(i int, s *Shard) {
 		if c.Is(conntrack.Template) {
 			a.fail("shard %d: entry %d is a template", i, r)
 		}
-		active := c.Proto == 6 && activeNow[c.State]
+		active := c.Proto == 6 && activeNow[c.State] || c.Proto == 132 && c.State == conntrack.SCTPEstablished
 		if active == c.Is(conntrack.Inactive) {
 			a.fail("shard %d: entry %d of protocol %d in state %d has flags %#x", i, r, c.Proto, c.State, c.Flags)
 		}

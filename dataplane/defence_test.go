@@ -2,6 +2,9 @@ package dataplane_test
 
 import (
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +66,44 @@ func TestDropEntry(t *testing.T) {
 		defend(step.available)
 		if got := states(); len(got) != step.want {
 			t.Errorf("drop_entry %s with %d pages free, %v later: entries %v, want %d", step.mode, step.available, step.advance, got, step.want)
+		}
+	}
+}
+
+// TestDropEntrySCTP: an association of which there is only an INIT ends at once,
+// an established one when it has been idle, others never.
+func TestDropEntrySCTP(t *testing.T) {
+	w := newWorld(nil)
+	w.mustRules(t, "-A --sctp-service 10.10.1.1:80 -s rr\n-a --sctp-service 10.10.1.1:80 -r 10.20.0.11:80 -m")
+	client, vip, server := netip.MustParseAddrPort, netip.MustParseAddrPort("10.10.1.1:80"), netip.MustParseAddrPort("10.20.0.11:80")
+	for port, chunks := range []string{"INIT", "INIT INIT", "INIT <INIT_ACK", "INIT <INIT_ACK COOKIE_ECHO <COOKIE_ACK"} {
+		for chunk := range strings.FieldsSeq(chunks) {
+			p, link := packettest.Packet{Proto: 132, Src: client("10.10.3.5:" + strconv.Itoa(4000+port)), Dst: vip, Chunks: chunk}, uint8(vipLink)
+			if reply, ok := strings.CutPrefix(chunk, "<"); ok {
+				p.Src, p.Dst, p.Chunks, link = server, p.Src, reply, dipLink
+			}
+			w.batch(frame(link, w.from(link, p).Frame()))
+		}
+	}
+	if err := w.sysctl("drop_entry", "3"); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		advance time.Duration
+		want    string
+	}{{0, "C-SENT ESTABLISHED"}, {59 * time.Second, "C-SENT ESTABLISHED"}, {1500 * time.Millisecond, "C-SENT"}} {
+		w.now += step.advance
+		w.batch()
+		for range 2000 {
+			w.dir.Defend(0, w.now)
+		}
+		var states []string
+		for c := range w.dir.Connections {
+			states = append(states, c.State)
+		}
+		slices.Sort(states)
+		if got := strings.Join(states, " "); got != step.want {
+			t.Errorf("%v later there are %s, want %s", step.advance, got, step.want)
 		}
 	}
 }

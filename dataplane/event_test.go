@@ -110,6 +110,41 @@ func TestEventsOfAConnection(t *testing.T) {
 	w.expect(t, "nobody follows", "")
 }
 
+// TestEventsOfAnAssociation: the chunks of SCTP that change a state are its causes.
+func TestEventsOfAnAssociation(t *testing.T) {
+	w := followed(t, "-A --sctp-service 10.10.1.1:80 -s rr\n-a --sctp-service 10.10.1.1:80 -r 10.20.0.11:8080 -m\n", nil)
+	play := func(chunks string) {
+		for chunk := range strings.FieldsSeq(chunks) {
+			p, link := packettest.Packet{Proto: 132, Src: eventClient, Dst: eventVIP, Chunks: chunk}, uint8(vipLink)
+			if reply, ok := strings.CutPrefix(chunk, "<"); ok {
+				p.Src, p.Dst, p.Chunks, link = eventServer, eventClient, reply, dipLink
+			}
+			w.batch(frame(link, p.Frame()))
+		}
+	}
+	const conn = "conn SCTP 10.10.3.5:4000>10.10.1.1:80>10.20.0.11:8080 "
+	play("INIT <INIT_ACK COOKIE_ECHO <COOKIE_ACK DATA <SACK <SHUTDOWN SHUTDOWN_ACK")
+	w.expect(t, "a whole life", "born "+conn+"NONE of SCTP 10.10.1.1:80 0 pkts\n\t"+
+		"state "+conn+"NONE>INIT1 of SCTP 10.10.1.1:80 by init 0 pkts\n\t"+
+		"state "+conn+"INIT1>C-SENT of SCTP 10.10.1.1:80 by init-ack of the server 1 pkts\n\t"+
+		"state "+conn+"C-SENT>C-REPLIED of SCTP 10.10.1.1:80 by cookie-echo 1 pkts\n\t"+
+		"state "+conn+"C-REPLIED>ESTABLISHED of SCTP 10.10.1.1:80 by cookie-ack of the server 2 pkts\n\t"+
+		"state "+conn+"ESTABLISHED>S-SENT of SCTP 10.10.1.1:80 by shutdown of the server 3 pkts\n\t"+
+		"state "+conn+"S-SENT>CLOSED of SCTP 10.10.1.1:80 by shutdown-ack 3 pkts\n\t")
+	play("INIT 255 <ABORT")
+	w.expect(t, "the same ports, and refused", "born "+conn+"NONE of SCTP 10.10.1.1:80 0 pkts\n\t"+
+		"died "+conn+"CLOSED of SCTP 10.10.1.1:80 by reused 4 pkts\n\t"+
+		"state "+conn+"NONE>INIT1 of SCTP 10.10.1.1:80 by init 0 pkts\n\t"+
+		"state "+conn+"INIT1>REJECTED of SCTP 10.10.1.1:80 by abort of the server 2 pkts\n\t")
+	w.settle()
+	w.expect(t, "later", "died "+conn+"REJECTED of SCTP 10.10.1.1:80 by reset 2 pkts\n")
+	w.sysctl("sloppy_sctp", "1")
+	play("255 ERROR ABORT <ABORT")
+	w.expect(t, "sloppy", "config sysctl\n\tborn "+conn+"NONE of SCTP 10.10.1.1:80 0 pkts\n\t"+
+		"state "+conn+"NONE>ESTABLISHED of SCTP 10.10.1.1:80 by data 0 pkts\n\t"+
+		"state "+conn+"ESTABLISHED>CLOSED of SCTP 10.10.1.1:80 by abort 2 pkts\n\t")
+}
+
 // TestEventsSayWhy: a connection ends in every way that there is.
 func TestEventsSayWhy(t *testing.T) {
 	second := "-a -t 10.10.1.1:80 -r 10.20.0.12:80 -m\n"

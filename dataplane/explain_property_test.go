@@ -85,7 +85,7 @@ type explained struct {
 	askBoth    bool
 }
 
-var explainedServices = []string{"-t 10.10.1.1:80", "-t 10.10.1.1:80", "-t 10.10.1.1:0", "-t 10.10.1.1:21", "-u 10.10.1.1:80", "-t 10.10.1.2:80", "-f 5"}
+var explainedServices = []string{"-t 10.10.1.1:80", "-t 10.10.1.1:80", "-t 10.10.1.1:0", "-t 10.10.1.1:21", "-u 10.10.1.1:80", "--sctp-service 10.10.1.1:80", "-t 10.10.1.2:80", "-f 5"}
 
 // begin adds a service with servers.
 func (w *explained) begin(t *rapid.T) {
@@ -108,7 +108,7 @@ func (w *explained) how(t *rapid.T, service string) string {
 	if w.persistent {
 		how += rapid.SampledFrom([]string{"", " -p 50", " -p 50 -M 255.255.255.0"}).Draw(t, "persistence")
 	}
-	if service[1] == 'u' {
+	if strings.HasPrefix(service, "-u") {
 		how += rapid.SampledFrom([]string{"", " -o"}).Draw(t, "one packet")
 	}
 	return how
@@ -136,7 +136,7 @@ func (w *explained) change(t *rapid.T) {
 // command changes a sysctl, the marks or the free memory.
 func (w *explained) command(t *rapid.T) {
 	c := ipvs.Change{Kind: ipvs.SetSysctl}
-	c.Name = rapid.SampledFrom([]string{"expire_nodest_conn", "conn_reuse_mode", "sloppy_tcp", "secure_tcp", "expire_quiescent_template",
+	c.Name = rapid.SampledFrom([]string{"expire_nodest_conn", "conn_reuse_mode", "sloppy_tcp", "sloppy_sctp", "secure_tcp", "expire_quiescent_template",
 		"drop_packet", "am_droprate", "lblcr_expiration", "nat_icmp_send", "pmtu_disc"}).Draw(t, "name")
 	c.Value = rapid.SampledFrom([]string{"0", "1", "2", "3"}).Draw(t, "value")
 	if rapid.Bool().Draw(t, "mark") {
@@ -152,6 +152,12 @@ func (w *explained) ask(t *rapid.T) {
 		w.send() // what is due in a full table has to be gone: see conntrack.Table4.Fork
 	}
 	q := w.question(t)
+	if q.Proto == ipvs.SCTP {
+		q.Flags = 0
+		if chunk := rapid.SampledFrom([]ipvs.Chunk{1, 0, 1, 2, 6, 10, 11, 14, 200}).Draw(t, "chunk"); chunk > 0 {
+			q.Chunk = &chunk
+		}
+	}
 	x, err := w.dir.Explain(q)
 	if err != nil {
 		t.Fatalf("Explain(%+v) = %v", q, err)
@@ -218,7 +224,7 @@ func (w *explained) question(t *rapid.T) ipvs.Question {
 		return netip.AddrPortFrom(netip.MustParseAddr(rapid.SampledFrom(places).Draw(t, name)), rapid.SampledFrom(ports).Draw(t, name+" port"))
 	}
 	q := ipvs.Question{
-		Proto:  rapid.SampledFrom([]ipvs.Protocol{ipvs.TCP, ipvs.TCP, ipvs.UDP}).Draw(t, "proto"),
+		Proto:  rapid.SampledFrom([]ipvs.Protocol{ipvs.TCP, ipvs.TCP, ipvs.UDP, ipvs.SCTP}).Draw(t, "proto"),
 		Flags:  rapid.SampledFrom([]ipvs.TCPFlags{0, 0, 0x02, 0x10, 0x11, 0x04, 0x12, 0x14}).Draw(t, "flags"),
 		Link:   rapid.SampledFrom([]string{"", "", "", "vip", "dip"}).Draw(t, "via"),
 		Client: end("client", []uint16{4000, 4001, 4002, 20}),

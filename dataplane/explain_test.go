@@ -74,7 +74,7 @@ func told(x *ipvs.Explanation) string {
 		say("entry %s %v > %v > %v %g %s", e.State, e.Client, e.Virtual, e.Dest, e.Timeout, strings.Join(e.Flags, ","))
 	}
 	for _, p := range x.Sent {
-		say("sent %s %v > %v ttl=%d %s%s", p.Link, p.Src, p.Dst, p.TTL, p.Flags, p.ICMP)
+		say("sent %s %v > %v ttl=%d %s%s%s", p.Link, p.Src, p.Dst, p.TTL, p.Flags, p.ICMP, p.Chunk)
 	}
 	if h := x.NextHop; h != nil {
 		say("hop %s via %v %s %s", h.Kind, h.Via, h.Link, h.MAC)
@@ -97,6 +97,8 @@ const explainRules = `-A -t 10.10.1.1:80 -s wlc
 -A -t 10.10.1.2:0 -s rr -p
 -A -t 10.10.1.9:21 -s rr -p
 -a -t 10.10.1.9:21 -r 10.20.0.14 -m
+-A --sctp-service 10.10.1.1:2905 -s rr
+-a --sctp-service 10.10.1.1:2905 -r 10.20.0.11 -m
 -A -f 7 -s rr
 -a -f 7 -r 10.20.0.15 -m
 `
@@ -194,6 +196,35 @@ why: 10.10.3.5 is no VIP`},
 			t.Errorf("%s (-want +got):\n%s", c.ask, diff)
 		}
 	}
+}
+
+// TestExplainSCTP asks about an association, before and after it is there.
+func TestExplainSCTP(t *testing.T) {
+	w := newWorld(nil)
+	w.mustRules(t, explainRules)
+	check := func(ask string, chunk ipvs.Chunk, want ...string) {
+		t.Helper()
+		q := question(ask)
+		if chunk != ipvs.ChunkInit {
+			q.Chunk = &chunk
+		}
+		got := told(w.explain(t, q))
+		for _, line := range want {
+			if !strings.Contains("\n"+got+"\n", "\n"+line+"\n") {
+				t.Errorf("%s: %q is missing in\n%s", ask, line, got)
+			}
+		}
+	}
+	const cookieEcho, abort, data = 10, 6, 0
+	const client, reply = "sctp 10.10.3.5:4000 10.10.1.1:2905", "sctp 10.10.3.5:4000 < 10.20.0.11:2905"
+	check(client, ipvs.ChunkInit, "forward", "asked rr, picked 10.20.0.11:2905",
+		"entry INIT1 10.10.3.5:4000 > 10.10.1.1:2905 > 10.20.0.11:2905 4 inactive", "sent dip 10.10.3.5:4000 > 10.20.0.11:2905 ttl=63 INIT")
+	check(client, data, "answer-reset", "why: DATA opens no connection: INIT does", "sent vip 10.10.1.1:2905 > 10.10.3.5:4000 ttl=64 ABORT")
+	check(client, abort, "pass-host", "why: ABORT opens no connection: INIT does")
+	p := packettest.Packet{Src: netip.MustParseAddrPort("10.10.3.5:4000"), Dst: netip.MustParseAddrPort("10.10.1.1:2905"), Proto: 132, Chunks: "INIT"}
+	w.batch(frame(vipLink, w.from(vipLink, p).Frame()))
+	check(reply, ipvs.ChunkInit, "entry C-SENT 10.10.3.5:4000 > 10.10.1.1:2905 > 10.20.0.11:2905 61 inactive", "sent vip 10.10.1.1:2905 > 10.10.3.5:4000 ttl=63 INIT-ACK")
+	check(client, cookieEcho, "had INIT1 10.20.0.11:2905", "entry INIT 10.10.3.5:4000 > 10.10.1.1:2905 > 10.20.0.11:2905 61 inactive")
 }
 
 // TestExplainConnections asks about packets of connections and templates that

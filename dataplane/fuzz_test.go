@@ -31,6 +31,7 @@ func playRecords(t *testing.T, data []byte) {
 	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-a -t 10.10.1.1:80 -r 10.20.0.12:80 -m -x 3\n"+
 		"-A -u 10.10.1.1:53 -s sh\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.13:53 -g\n"+
 		"-a -t 10.10.1.1:80 -r 10.20.0.14 -i\n-a -u 10.10.1.1:53 -r 10.20.0.14 -i --tun-type gue --tun-port 6080 --tun-csum\n"+
+		"-A --sctp-service 10.10.1.1:80 -s rr\n-a --sctp-service 10.10.1.1:80 -r 10.20.0.11:8080 -m\n"+
 		"-A -t 10.10.1.9:21 -s rr\n-a -t 10.10.1.9:21 -r 10.20.0.14:21 -m")
 	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.12")] = packettest.Unresolved })
 	for records := 0; len(data) >= 3 && records < 100; records++ {
@@ -63,7 +64,7 @@ func playRecords(t *testing.T, data []byte) {
 	}
 }
 
-// fuzzSeeds are a TCP life, datagrams whole and in pieces, ICMP and ARP.
+// fuzzSeeds are a TCP life, an SCTP one, datagrams whole and in pieces, ICMP and ARP.
 func fuzzSeeds() [][]byte {
 	client, vip := netip.MustParseAddrPort("10.10.3.5:4000"), netip.MustParseAddrPort("10.10.1.1:80")
 	dns, server := netip.MustParseAddrPort("10.10.1.1:53"), netip.MustParseAddrPort("10.20.0.11:8080")
@@ -104,7 +105,21 @@ func fuzzSeeds() [][]byte {
 		}
 		return record(kind, p.Frame())
 	}
-	return [][]byte{life, pieces, errors, bytes.Join([][]byte{
+	sctp := func(kind byte, chunks string) []byte {
+		p := packettest.Packet{Src: client, Dst: vip, Proto: 132, Chunks: chunks, DF: true}
+		if kind&2 != 0 {
+			p.Src, p.Dst = server, client
+		}
+		if kind&4 != 0 { // its checksum is left to the device
+			return record(kind, append([]byte{1, 0, 0, 0, 0, 0, 0, 34, 0, 8}, p.Frame()...))
+		}
+		return record(kind, p.Frame())
+	}
+	association := bytes.Join([][]byte{
+		sctp(0, "INIT"), sctp(2, "INIT_ACK"), sctp(4, "COOKIE_ECHO"), sctp(6, "COOKIE_ACK+SACK"), sctp(0, "DATA+DATA"), sctp(2, "SHUTDOWN"),
+		sctp(0, "SHUTDOWN_ACK"), sctp(2, "SHUTDOWN_COMPLETE"), record(1, make([]byte, 1300)), sctp(0, "SHUTDOWN_ACK"), sctp(0, "COOKIE_ACK+ABORT"),
+	}, nil)
+	return [][]byte{life, pieces, errors, association, bytes.Join([][]byte{
 		ftp(0, "S", ""), ftp(2, "SA", ""), ftp(0, "A", ""), ftp(0, "PA", "PORT 10,10,3,5,15,162\r\n"), ftp(0, "PA", "PASV\r\n"),
 		ftp(2, "PA", "227 (10,20,0,14,15,160)\r\n"), ftp(2, "PA", "150 go\r\n"), ftp(0, "A", ""), record(1, make([]byte, 1300)),
 	}, nil)}

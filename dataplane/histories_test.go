@@ -236,7 +236,7 @@ func (h *history) frame(fs ...dataplane.Frame) {
 func comesTo(f *dataplane.Frame, shards int) int {
 	b := f.Data
 	sum := int(b[29]) + int(b[33])
-	if (b[23] == 6 || b[23] == 17) && binary.BigEndian.Uint16(b[20:])&0x3fff == 0 {
+	if (b[23] == 6 || b[23] == 17 || b[23] == 132) && binary.BigEndian.Uint16(b[20:])&0x3fff == 0 {
 		sum += int(b[35]) + int(b[37])
 	}
 	return sum % shards
@@ -262,7 +262,7 @@ func (h *history) deliver(t *rapid.T, link uint8, p packettest.Packet) {
 			h.frame(frame(link, pieces[i]))
 		}
 		return
-	case form == 2 && (p.Proto == 6 || p.Proto == 17):
+	case form == 2 && (p.Proto == 6 || p.Proto == 17 || p.Proto == 132):
 		f = packettest.Partial(b, 0)
 		if len(p.Payload) > 8 {
 			f = packettest.Partial(b, 8)
@@ -284,7 +284,7 @@ var (
 		{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.1:80")}, {Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.1:80")},
 		{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.1:443")}, {Proto: ipvs.UDP, VIP: netip.MustParseAddrPort("10.10.1.1:53")},
 		{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.1:21")}, {Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("10.10.1.2:0")},
-		{Proto: ipvs.UDP, VIP: netip.MustParseAddrPort("10.10.1.2:0")}, {Mark: 5},
+		{Proto: ipvs.UDP, VIP: netip.MustParseAddrPort("10.10.1.2:0")}, {Proto: ipvs.SCTP, VIP: netip.MustParseAddrPort("10.10.1.1:80")}, {Mark: 5},
 	})
 	historyServers = rapid.SampledFrom([]netip.AddrPort{
 		netip.MustParseAddrPort("10.20.0.11:80"), netip.MustParseAddrPort("10.20.0.11:8080"), netip.MustParseAddrPort("10.20.0.12:80"),
@@ -306,8 +306,10 @@ var (
 		netip.MustParseAddrPort("10.10.1.1:53"), netip.MustParseAddrPort("10.10.1.1:21"), netip.MustParseAddrPort("10.10.1.1:20"),
 		netip.MustParseAddrPort("10.10.1.2:80"), netip.MustParseAddrPort("10.10.1.2:7000"), netip.MustParseAddrPort("10.10.1.3:80"),
 	})
-	historyProtos  = rapid.SampledFrom([]uint8{6, 6, 17})
+	historyProtos  = rapid.SampledFrom([]uint8{6, 6, 17, 132})
 	historyOpening = rapid.SampledFrom([]string{"S", "S", "S", "S", "SA", "A", "F", "R", ""})
+	historyKnocks  = rapid.SampledFrom([]string{"INIT", "INIT", "INIT", "DATA", "ABORT", "COOKIE_ECHO+ABORT", ""})
+	historyChunks  = rapid.SampledFrom(someChunks)
 	historyFlags   = rapid.SampledFrom([]string{"S", "SA", "A", "PA", "A", "FA", "F", "R", "RA", ""})
 	historyTTLs    = rapid.SampledFrom([]uint8{64, 64, 64, 64, 64, 1})
 	historyLengths = rapid.SampledFrom([]int{0, 0, 9, 40})
@@ -325,7 +327,7 @@ var (
 	historySettings = rapid.SampledFrom([]string{
 		"conn_reuse_mode=0", "conn_reuse_mode=1", "conn_reuse_mode=3", "expire_nodest_conn=0", "expire_nodest_conn=1", "expire_nodest_conn=1",
 		"expire_quiescent_template=0", "expire_quiescent_template=1", "drop_entry=0", "drop_entry=1", "drop_entry=3", "drop_packet=0", "drop_packet=1",
-		"drop_packet=3", "am_droprate=2", "secure_tcp=0", "secure_tcp=1", "secure_tcp=3", "sloppy_tcp=0", "sloppy_tcp=1", "schedule_icmp=0",
+		"drop_packet=3", "am_droprate=2", "secure_tcp=0", "secure_tcp=1", "secure_tcp=3", "sloppy_tcp=0", "sloppy_tcp=1", "sloppy_sctp=0", "sloppy_sctp=1", "schedule_icmp=0",
 		"schedule_icmp=1", "nat_icmp_send=0", "nat_icmp_send=1",
 	})
 	historyMarks = rapid.SampledFrom([][]string{
@@ -347,14 +349,14 @@ func (h *history) open(t *rapid.T) {
 	p := packettest.Packet{
 		Src: netip.AddrPortFrom(historyClients.Draw(t, "client"), historyCPorts.Draw(t, "port")), Dst: h.door(t),
 		Proto: historyProtos.Draw(t, "proto"), Flags: historyOpening.Draw(t, "flags"), TTL: historyTTLs.Draw(t, "ttl"),
-		DF: historyBool.Draw(t, "df"), Payload: make([]byte, historyLengths.Draw(t, "length")),
+		Chunks: historyKnocks.Draw(t, "chunks"), DF: historyBool.Draw(t, "df"), Payload: make([]byte, historyLengths.Draw(t, "length")),
 	}
 	h.deliver(t, vipLink, p)
 }
 
 // burst lets a client open many connections in one batch.
 func (h *history) burst(t *rapid.T) {
-	p := packettest.Packet{Proto: historyProtos.Draw(t, "proto"), Flags: "S", Dst: h.door(t)}
+	p := packettest.Packet{Proto: historyProtos.Draw(t, "proto"), Flags: "S", Chunks: "INIT", Dst: h.door(t)}
 	client := historyClients.Draw(t, "client")
 	var fs []dataplane.Frame
 	for i := range rapid.IntRange(2, 20).Draw(t, "connections") {
@@ -385,9 +387,10 @@ func ends(c *conntrack.Conn4) (client, virtual, server netip.AddrPort) {
 func (h *history) greet(t *rapid.T) {
 	c := h.pick(t)
 	client, virtual, server := ends(c)
-	for i, flags := range []string{"S", "SA", "A"} {
-		p, link := packettest.Packet{Src: client, Dst: virtual, Proto: c.Proto, Flags: flags}, uint8(vipLink)
-		if i == 1 {
+	chunks := []string{"INIT", "INIT_ACK", "COOKIE_ECHO", "COOKIE_ACK"}
+	for i, flags := range []string{"S", "SA", "A", "A"} {
+		p, link := packettest.Packet{Src: client, Dst: virtual, Proto: c.Proto, Flags: flags, Chunks: chunks[i]}, uint8(vipLink)
+		if i%2 == 1 {
 			p.Src, p.Dst, link = server, client, dipLink
 		}
 		h.frame(frame(link, h.from(link, p).Frame()))
@@ -431,6 +434,7 @@ func (h *history) answer(t *rapid.T) {
 
 func (h *history) segment(t *rapid.T, c *conntrack.Conn4, src, dst netip.AddrPort) packettest.Packet {
 	p := packettest.Packet{Src: src, Dst: dst, Proto: c.Proto, TTL: historyTTLs.Draw(t, "ttl")}
+	p.Chunks = historyChunks.Draw(t, "chunks")
 	p.Flags, p.Payload = historyFlags.Draw(t, "flags"), make([]byte, historyLengths.Draw(t, "length"))
 	return p
 }
@@ -462,7 +466,7 @@ func (h *history) complain(t *rapid.T) {
 func (h *history) stray(t *rapid.T) {
 	p := packettest.Packet{
 		Src: historyServers.Draw(t, "server"), Dst: netip.AddrPortFrom(historyClients.Draw(t, "client"), historyCPorts.Draw(t, "port")),
-		Proto: historyProtos.Draw(t, "proto"), Flags: historyFlags.Draw(t, "flags"),
+		Proto: historyProtos.Draw(t, "proto"), Flags: historyFlags.Draw(t, "flags"), Chunks: historyChunks.Draw(t, "chunks"),
 	}
 	h.deliver(t, dipLink, p)
 }

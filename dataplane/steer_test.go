@@ -208,7 +208,7 @@ func TestFanoutProgram(t *testing.T) {
 			t.Fatalf("SteersByAddress = %v", got)
 		}
 		client := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 10, 3, rapid.Byte().Draw(t, "client")}), rapid.Uint16().Draw(t, "port"))
-		p := packettest.Packet{Proto: rapid.SampledFrom([]uint8{6, 17}).Draw(t, "proto"), Src: client, Dst: netip.MustParseAddrPort("10.10.1.1:80"), Flags: "S"}
+		p := packettest.Packet{Proto: rapid.SampledFrom([]uint8{6, 17, 132}).Draw(t, "proto"), Src: client, Dst: netip.MustParseAddrPort("10.10.1.1:80"), Flags: "S", Chunks: "INIT"}
 		side := dataplane.VIPSide
 		if rapid.Bool().Draw(t, "reply") {
 			from := rapid.SampledFrom([]string{"10.20.0.11:80", "10.10.1.2:53"}).Draw(t, "from") // the other answers as the VIP

@@ -150,11 +150,17 @@ func (w *traffic) packet(t *rapid.T) {
 		return
 	}
 	f := frame(link, b)
-	if (p.Proto == 6 || p.Proto == 17) && len(p.IPOptions) == 0 && rapid.Bool().Draw(t, "partial") {
+	if (p.Proto == 6 || p.Proto == 17 || p.Proto == 132) && len(p.IPOptions) == 0 && rapid.Bool().Draw(t, "partial") {
 		f = packettest.Partial(b, rapid.SampledFrom([]int{0, 1, 100, 1448, 9000}).Draw(t, "gso"))
 		f.Link = link
 	}
 	w.send(f)
+}
+
+// someChunks are what SCTP packets carry; "" stands for bytes that are no chunk.
+var someChunks = []string{
+	"INIT", "INIT", "INIT_ACK", "COOKIE_ECHO", "COOKIE_ACK", "DATA", "COOKIE_ECHO+ABORT", "SHUTDOWN", "SHUTDOWN_ACK", "SHUTDOWN_COMPLETE",
+	"ABORT", "ERROR", "",
 }
 
 func (w *traffic) drawPacket(t *rapid.T) packettest.Packet {
@@ -165,6 +171,7 @@ func (w *traffic) drawPacket(t *rapid.T) packettest.Packet {
 		Src: place("src"), Dst: place("dst"), Proto: rapid.SampledFrom([]uint8{6, 17, 1, 6, 17, 132, 47}).Draw(t, "proto"),
 		TTL: rapid.SampledFrom([]uint8{64, 64, 1, 2, 255}).Draw(t, "ttl"), DF: rapid.Bool().Draw(t, "df"), ID: rapid.Uint16Range(0, 3).Draw(t, "id"),
 		Flags:   rapid.SampledFrom([]string{"S", "S", "A", "SA", "PA", "FA", "R", "RA", "", "FSRPAU"}).Draw(t, "flags"),
+		Chunks:  rapid.SampledFrom(someChunks).Draw(t, "chunks"),
 		Payload: make([]byte, rapid.SampledFrom([]int{0, 1, 9, 600, 1460, 5000, 60000}).Draw(t, "length")),
 		BadSum:  rapid.IntRange(0, 9).Draw(t, "bad") == 0, Type: 8,
 	}
@@ -178,8 +185,9 @@ func (w *traffic) drawPacket(t *rapid.T) packettest.Packet {
 func (w *traffic) flow(t *rapid.T) {
 	p := packettest.Packet{
 		Src: netip.AddrPortFrom(netip.MustParseAddr("10.10.3.1"), rapid.Uint16Range(4000, 4006).Draw(t, "port")),
-		Dst: netip.AddrPortFrom(netip.MustParseAddr("10.10.1.1"), 80), Proto: rapid.SampledFrom([]uint8{6, 6, 17}).Draw(t, "proto"),
-		Flags: rapid.SampledFrom([]string{"S", "A", "PA", "FA"}).Draw(t, "flags"), DF: true,
+		Dst: netip.AddrPortFrom(netip.MustParseAddr("10.10.1.1"), 80), Proto: rapid.SampledFrom([]uint8{6, 6, 17, 132}).Draw(t, "proto"),
+		Chunks: rapid.SampledFrom([]string{"INIT", "COOKIE_ECHO", "DATA", "SHUTDOWN"}).Draw(t, "chunks"),
+		Flags:  rapid.SampledFrom([]string{"S", "A", "PA", "FA"}).Draw(t, "flags"), DF: true,
 	}
 	w.send(frame(vipLink, w.from(vipLink, p).Frame()))
 }
