@@ -90,6 +90,7 @@ SECOND := $(SECOND),w-persist,w-fwmark,w-ops,w-icmp-mtu,w-cli-order,w-cap-udp-fr
 .PHONY: oracle
 oracle: build ## play bin/natlb through the recordings of kernel IPVS and compare (root)
 	@tools/deps.sh oracle
+	@tools/deps.sh guest || true
 	@python3 tools/oracle/run.py $(ARGS)
 	@[ -n "$(ARGS)" ] || { echo; echo "some of the second set:"; python3 tools/oracle/run.py --set own --only '$(SECOND)' --out out/oracle-own; }
 	@[ -n "$(ARGS)" ] || { echo; echo "the host owns the VIPs:"; python3 tools/oracle/run.py --vip-mode local --forward 1 --only 'o-t*' --out out/oracle-local; }
@@ -97,6 +98,7 @@ oracle: build ## play bin/natlb through the recordings of kernel IPVS and compar
 .PHONY: oracle-full
 oracle-full: build ## both sets and both set-ups in full (natlb owns the VIPs, the host does), and with 2 and 4 shards
 	@tools/deps.sh oracle
+	@tools/deps.sh guest || true
 	@for set in open own; do \
 	  python3 tools/oracle/run.py --set $$set --out out/oracle-$$set && \
 	  python3 tools/oracle/run.py --set $$set --vip-mode local --forward 1 --out out/oracle-$$set-local || exit 1; done

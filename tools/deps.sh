@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deps.sh SET...   make sure that the programs of each set are there (test, race, oracle, peers).
+# deps.sh SET...   make sure that the programs of each set are there (test, race, oracle, guest, peers).
 # As root on a system with apt: says what it installs, and installs it. Otherwise: names what is missing in one line
 # and leaves it at that; tests that need a missing program skip with the reason.
 set -euo pipefail
@@ -10,6 +10,7 @@ declare -A sets=(
   [test]="nginx:nginx-light vsftpd:vsftpd curl:curl iperf3:iperf3 nft:nftables ip:iproute2 ethtool:ethtool sysctl:procps python3:python3 tshark:tshark chromium:chromium"
   [race]="gcc:gcc"
   [oracle]="ip:iproute2 python3:python3"
+  [guest]="linux.uml:user-mode-linux modprobe:kmod gcc:gcc"
   [peers]="ip:iproute2 ethtool:ethtool nft:nftables haproxy:haproxy nginx:nginx-light iperf3:iperf3 wrk:wrk gcc:gcc python3:python3"
 )
 

@@ -6,11 +6,12 @@
   run.py --only 'o-tcp-*' -v      one family, with every differing step
   run.py --vip-mode local --forward 1      the host owns the VIPs: the guard at work
 
+What needs SCTP is played in the guest (user-mode-linux), with natlb in it, where the host's kernel has none.
 Every worker has its own namespaces (prefix) and its own control socket, so runs do not see each other. Prints a table
 by group (identical / explained / different) and the differing steps; the records stay in --out.
 Exit status: 0 when every difference is explained, 1 otherwise, 2 when it could not run. Needs root, iproute2, Python 3.9+.
 """
-import argparse, collections, fnmatch, glob, json, os, re, signal, subprocess, sys, tempfile, time
+import argparse, collections, fnmatch, functools, glob, json, os, re, shlex, shutil, signal, socket, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -20,6 +21,7 @@ import compare, oracle
 
 SETS = ("open", "own")            # recorded with different addresses, weights, ports and orders
 KINDS = ("later", "difference", "unstable")
+GUEST_SLACK = 20                  # seconds that expiry times may differ where natlb plays in the guest: it lags behind on a busy machine
 FIRM = ("picks",)                 # a field that no load on the machine can change: such a difference is never played again
 
 Explanation = collections.namedtuple("Explanation", "line glob steps kind reason")     # steps: a set, or None for all
@@ -98,19 +100,47 @@ def explanations(vip_mode):
     return r
 
 
+# ------------------------------------------------------------------ the guest
+SHIM = os.path.join(ROOT, "out", "umlfp.so")
+
+
+@functools.cache
+def has_sctp():
+    """whether this host's kernel has SCTP"""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()
+        return True
+    except OSError:
+        return False
+
+
+@functools.cache
+def in_guest(name):
+    return bool(load(scenario(name)).get("sctp")) and not has_sctp()
+
+
+def make_shim():
+    """what run-guest.sh makes by itself, but not for several guests at a time; False without a guest"""
+    if not shutil.which("linux.uml") or not shutil.which("gcc"):
+        return False
+    os.makedirs(os.path.dirname(SHIM), exist_ok=True)
+    return subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", SHIM, os.path.join(HERE, "umlfp.c")]).returncode == 0
+
+
 # ------------------------------------------------------------------ playing
 class Worker:
     """one scenario at a time in namespaces PREFIX0..., PREFIX1..., each with its own socket"""
 
     def __init__(self, a, i, sockets):
-        self.a, self.p, self.name = a, None, None
+        self.a, self.p, self.name, self.guest = a, None, None, None
         self.prefix = "%s%d-" % (a.prefix, i)
         self.socket = os.path.join(sockets, "w%d.sock" % i)
 
     def start(self, name):
         a = self.a
         natlb = os.path.basename(a.natlb)
-        cmd = [sys.executable, os.path.join(HERE, "oracle.py"), "--out", a.out, "--prefix", self.prefix,
+        self.guest = os.path.join(a.out, "guest-" + name) if in_guest(name) else None     # a guest's folder
+        cmd = [sys.executable, os.path.join(HERE, "oracle.py"), "--out", "/run/out" if self.guest else a.out, "--prefix", self.prefix,
                "--vip-mode", a.vip_mode, "--forward", str(a.forward), "--pace", record(name)]
         if a.director_cmd:                             # another director, started by nobody: to try the runner itself
             cmd += ["--director-cmd", a.director_cmd]
@@ -122,8 +152,14 @@ class Worker:
                    PYTHONDONTWRITEBYTECODE="1")
         self.name, self.end = name, time.time() + limit(name)
         self.log = os.path.join(a.out, name + ".log")
+        cmd += [scenario(name)]
+        if self.guest:
+            shutil.rmtree(self.guest, ignore_errors=True)
+            job = "NATLB_SOCKET=/run/natlb.sock PATH=%s:$PATH %s" % (shlex.quote(os.path.dirname(a.natlb)), shlex.join(cmd))
+            cmd = [os.path.join(HERE, "run-guest.sh"), self.guest, "-c", job]
+            env.update(ORA_SHIM=SHIM, ORA_LIMIT=str(int(limit(name))))
         with open(self.log, "w") as log:
-            self.p = subprocess.Popen(cmd + [scenario(name)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
+            self.p = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, start_new_session=bool(self.guest),
                                       preexec_fn=lambda: oracle.die_with_parent(signal.SIGTERM))
 
     def done(self):
@@ -131,15 +167,21 @@ class Worker:
             self.stop()
             with open(self.log, "a") as log:
                 log.write("stopped after %d s\n" % limit(self.name))
-        return self.p.poll() is not None
+        if self.p.poll() is None:
+            return False
+        if self.guest and os.path.isdir(self.guest):
+            for f in glob.glob(os.path.join(glob.escape(self.guest), glob.escape(self.name) + ".*")):
+                os.replace(f, os.path.join(self.a.out, os.path.basename(f)))
+        return True
 
     def stop(self):
         if self.p and self.p.poll() is None:
-            self.p.terminate()
+            tell = (lambda sig: os.killpg(self.p.pid, sig)) if self.guest else self.p.send_signal
+            tell(signal.SIGTERM)
             try:
                 self.p.wait(15)
             except subprocess.TimeoutExpired:
-                self.p.kill()
+                tell(signal.SIGKILL)
                 self.p.wait()
 
     def clean(self):
@@ -147,8 +189,8 @@ class Worker:
 
 
 def limit(name):
-    """seconds a scenario may take: four times what it took when it was recorded, at least a minute"""
-    return max(60, 4 * recorded(name)["steps"][-1]["at"])
+    """seconds a scenario may take: four times what it took when it was recorded, at least a minute; in a guest, which is slow, more"""
+    return max(60, 4 * recorded(name)["steps"][-1]["at"]) * (3 if in_guest(name) else 1)
 
 
 def scenario(name):
@@ -166,9 +208,14 @@ def play(a, names, njobs, report):
         busy = []
         free = list(workers)
         while todo or busy:
-            while todo and free:
+            while free:
+                one = any(w.guest for w in busy)       # guest at a time: they are slow enough alone
+                name = next((n for n in todo if not (one and in_guest(n))), None)
+                if name is None:
+                    break
+                todo.remove(name)
                 w = free.pop()
-                w.start(todo.pop(0))
+                w.start(name)
                 busy.append(w)
             for w in [w for w in busy if w.done()]:
                 busy.remove(w)
@@ -186,7 +233,8 @@ def play(a, names, njobs, report):
 # ------------------------------------------------------------------ judging
 class Judge:
     def __init__(self, a):
-        self.a, self.cmp, self.why = a, compare.Comparer(strict=a.strict), explanations(a.vip_mode)
+        self.a, self.why = a, explanations(a.vip_mode)
+        self.cmp, self.guest_cmp = compare.Comparer(strict=a.strict), compare.Comparer(GUEST_SLACK, strict=a.strict)
         self.used = set()
         self.result = {}                               # name -> (group, steps compared, [(index, text, [(field, reason)], Explanation or None)])
 
@@ -199,7 +247,7 @@ class Judge:
                 last = f.read().strip().splitlines()[-3:]
             return len(ra["steps"]), [("run", "not played", [("log", l) for l in last])]
         rb = load(out)
-        r = self.cmp.record(ra, rb)
+        r = (self.guest_cmp if in_guest(name) else self.cmp).record(ra, rb)
         if r is None:
             return len(ra["steps"]), [("run", "scenario and record are not of the same version", [])]
         n, bad = r
@@ -319,6 +367,10 @@ def main():
     if not a.director_cmd and not os.access(a.natlb, os.X_OK):
         print("oracle: %s is not there: make build" % a.natlb, file=sys.stderr)
         return 2
+    inside = [n for n in names if in_guest(n)]
+    if inside and not make_shim():
+        names = [n for n in names if n not in inside]
+        print("not played, this kernel has no SCTP, and there is no guest (Debian: apt-get install user-mode-linux gcc): " + " ".join(inside))
     os.makedirs(a.out, exist_ok=True)
     for f in glob.glob(os.path.join(a.out, "*.json")) + glob.glob(os.path.join(a.out, "*.txt")) + glob.glob(os.path.join(a.out, "*.log")):
         os.unlink(f)
