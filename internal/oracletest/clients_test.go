@@ -58,8 +58,12 @@ func (p *player) recv(c *conn, timeout time.Duration) (data, errno string) {
 
 // connect opens a connection and reads the server's greeting: its name, or the
 // errno of the failure.
-func (p *player) connect(local, remote netip.AddrPort, timeout time.Duration) (*conn, string) {
-	c := p.net.client.connect(flow{local, remote})
+func (p *player) connect(proto string, local, remote netip.AddrPort, timeout time.Duration) (*conn, string) {
+	open := p.net.client.connect
+	if proto == "sctp" {
+		open = p.net.client.associate
+	}
+	c := open(flow{local, remote})
 	p.net.wait(timeout, func() bool { return c.state != synSent })
 	switch c.state {
 	case synSent:
@@ -122,7 +126,7 @@ func (p *player) picks(s step) result {
 			got = append(got, p.udpOnce(local, dst, []byte("x"), timeout))
 			continue
 		}
-		c, who := p.connect(local, dst, timeout)
+		c, who := p.connect(s.text("proto", "tcp"), local, dst, timeout)
 		got = append(got, who)
 		if c != nil {
 			p.part(c, who, mode[i%len(mode)], fmt.Sprint(s.text("id", "p"), i))
@@ -161,7 +165,7 @@ func (p *player) release(s step) result {
 }
 
 func (p *player) tcp(s step) result {
-	c, who := p.connect(p.source(s), addrPort(s.text("dst", "")), seconds(s.number("timeout", clientTimeout)))
+	c, who := p.connect(s.text("proto", "tcp"), p.source(s), addrPort(s.text("dst", "")), seconds(s.number("timeout", clientTimeout)))
 	if c != nil {
 		p.held = append(p.held, held{s.text("id", ""), who, c})
 	}

@@ -19,7 +19,10 @@ type kernel struct {
 	udpPort map[uint16]func(local, remote netip.AddrPort, data []byte) // sockets that take from anybody
 	udpConn map[flow]*udpSocket
 	pmtu    map[netip.Addr]int
-	pieces  map[pieceKey]*pieces
+
+	associations map[flow]*conn // over SCTP
+	listenSCTP   map[uint16]func(*conn)
+	pieces       map[pieceKey]*pieces
 
 	ident uint16
 	iss   uint32
@@ -53,6 +56,7 @@ func newKernel(n *network, name string, link uint8, mac [6]byte, owns func(netip
 		net: n, name: name, link: link, mac: mac, owns: owns, iss: uint32(mac[5]) << 24,
 		conns: map[flow]*conn{}, listen: map[uint16]func(*conn){},
 		udpPort: map[uint16]func(_, _ netip.AddrPort, _ []byte){}, udpConn: map[flow]*udpSocket{},
+		associations: map[flow]*conn{}, listenSCTP: map[uint16]func(*conn){},
 		pmtu: map[netip.Addr]int{}, pieces: map[pieceKey]*pieces{},
 	}
 }
@@ -91,6 +95,8 @@ func (k *kernel) receive(ip []byte) {
 		k.receiveTCP(h, p)
 	case protoUDP:
 		k.receiveUDP(h, p, ip)
+	case protoSCTP:
+		k.receiveSCTP(h, p)
 	case protoICMP:
 		k.receiveICMP(h, p)
 	}
@@ -168,6 +174,10 @@ func (k *kernel) receiveICMP(_ ipHeader, p []byte) {
 	switch q.proto {
 	case protoTCP:
 		if c := k.conns[f]; c != nil {
+			c.icmp(p[1])
+		}
+	case protoSCTP:
+		if c := k.associations[f]; c != nil {
 			c.icmp(p[1])
 		}
 	case protoUDP:

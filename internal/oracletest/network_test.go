@@ -116,12 +116,15 @@ func (n *network) send(link uint8, from [6]byte, ip []byte) {
 	})
 }
 
-// finished reports whether ip is a whole TCP or UDP packet with a right
+// finished reports whether ip is a whole TCP, UDP or SCTP packet with a right
 // checksum, which is what a device can have left to do.
 func finished(ip []byte) bool {
 	h, p, ok := parseIP(ip)
-	if !ok || ip[0] != 0x45 || h.off != 0 || h.mf || h.proto != protoTCP && h.proto != protoUDP {
+	if !ok || ip[0] != 0x45 || h.off != 0 || h.mf || h.proto != protoTCP && h.proto != protoUDP && h.proto != protoSCTP {
 		return false
+	}
+	if h.proto == protoSCTP {
+		return sctpOK(p)
 	}
 	zero := h.proto == protoUDP && p[6] == 0 && p[7] == 0
 	return !zero && checksum(p, pseudo(h.src, h.dst, h.proto, len(p))) == 0

@@ -35,7 +35,7 @@ func newPlayer(rec *record, set setup) *player {
 var operations = map[string]func(*player, step) result{
 	"dir": (*player).dir, "show": (*player).dir, "dirs": (*player).dirs, "sysctl": (*player).sysctl, "mark": (*player).mark,
 	"picks": (*player).picks, "release": (*player).release, "tcp": (*player).tcp, "do": (*player).do, "udp": (*player).udp,
-	"raw": (*player).rawTCP, "rawudp": (*player).rawUDP, "rawip": (*player).rawIP, "ping": (*player).ping,
+	"raw": (*player).rawTCP, "rawsctp": (*player).rawSCTP, "rawudp": (*player).rawUDP, "rawip": (*player).rawIP, "ping": (*player).ping,
 	"icmp_from_rs": (*player).icmpFromServer, "icmp_from_client": (*player).icmpFromClient,
 	"cap": (*player).startCapture, "capshow": (*player).showCapture, "capsave": nothing,
 	"mtu": (*player).setMTU, "exec": (*player).exec, "sleep": (*player).sleep,

@@ -24,7 +24,7 @@ type rawClients struct {
 	seen int  // up to where it has been looked at
 }
 
-// rawFlow is a hand-made TCP connection.
+// rawFlow is a hand-made connection, of TCP if nothing else is said.
 type rawFlow struct {
 	src, dst     netip.Addr
 	sport, dport uint16
@@ -33,6 +33,9 @@ type rawFlow struct {
 	started      bool   // irs is known
 	data         []byte
 	label        *regexp.Regexp
+
+	*association // over SCTP
+	cookie       []byte
 }
 
 // send sends packets from the client's interface and returns what comes back
@@ -67,7 +70,7 @@ func (r *rawClients) back(s step) []string {
 			continue
 		}
 		r.learn(h, p)
-		if s.op() == "raw" && h.proto == protoTCP && h.off == 0 && !h.mf && len(p) >= 4 {
+		if (s.op() == "raw" && h.proto == protoTCP || s.op() == "rawsctp" && h.proto == protoSCTP) && h.off == 0 && !h.mf && len(p) >= 4 {
 			f := r.flows[s.text("id", "")]
 			if binary.BigEndian.Uint16(p) != f.dport || binary.BigEndian.Uint16(p[2:]) != f.sport {
 				continue // retransmissions of other flows are not this step's business
@@ -80,6 +83,10 @@ func (r *rawClients) back(s step) []string {
 
 // learn notes what a server has sent to the flows.
 func (r *rawClients) learn(h ipHeader, p []byte) {
+	if h.proto == protoSCTP {
+		r.learnSCTP(h, p)
+		return
+	}
 	s, ok := parseSegment(p)
 	if !ok || h.proto != protoTCP || h.off != 0 {
 		return

@@ -16,12 +16,16 @@ var (
 
 // serve starts the programs of a real server.
 func serve(k *kernel) {
+	accept := func(c *conn) {
+		s := &session{name: k.name}
+		c.wake = s.wake
+		k.net.after(wakeUp, func() { c.write([]byte(k.name + "\n")) })
+	}
 	for _, p := range tcpPorts {
-		k.listen[p] = func(c *conn) {
-			s := &session{name: k.name}
-			c.wake = s.wake
-			k.net.after(wakeUp, func() { c.write([]byte(k.name + "\n")) })
-		}
+		k.listen[p] = accept
+	}
+	for _, p := range sctpPorts {
+		k.listenSCTP[p] = accept
 	}
 	for _, p := range udpPorts {
 		k.udpPort[p] = func(local, remote netip.AddrPort, data []byte) {

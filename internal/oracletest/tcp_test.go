@@ -45,6 +45,8 @@ type conn struct {
 	wake   func(*conn) // a program to run when something has come in
 	gone   bool        // the program has closed it
 
+	*association // over SCTP; then nothing above of sequence numbers counts
+
 	ackState
 	timerState
 }
@@ -166,6 +168,10 @@ func (c *conn) queue(flags uint8, data []byte) {
 
 // write sends data, the end of it with PSH.
 func (c *conn) write(data []byte) {
+	if c.association != nil {
+		c.sendData(data)
+		return
+	}
 	c.wrote()
 	for len(data) > 0 {
 		n := min(len(data), c.payload())
@@ -204,6 +210,10 @@ func (c *conn) sendAck() { c.emit(&sent{seq: c.next, flags: ack}) }
 
 // shut ends the sending direction.
 func (c *conn) shut() {
+	if c.association != nil {
+		c.endSCTP()
+		return
+	}
 	switch c.state {
 	case established:
 		c.state = finWait1
@@ -243,6 +253,9 @@ func (c *conn) end(errno string) {
 	c.delay.cancel()
 	if c.k.conns[c.f] == c {
 		delete(c.k.conns, c.f)
+	}
+	if c.k.associations[c.f] == c {
+		delete(c.k.associations, c.f)
 	}
 	c.notify()
 }
