@@ -37,7 +37,7 @@ func TestLedgerLast(t *testing.T) {
 		{"TCP", dataplane.DropMartian, packettest.Packet{Proto: 6, Flags: "S", Src: ap("10.10.1.1:1"), Dst: ap("10.10.1.1:80")}.Frame(), 0,
 			"16m40s vip 0800 proto 6 10.10.1.1:1 > 10.10.1.1:80 icmp -1/-1, 54 bytes"},
 		{"SCTP", dataplane.AnswerReset, packettest.Packet{Proto: 132, Chunks: "SACK", Src: ap("10.10.3.5:1"), Dst: ap("10.10.1.1:80")}.Frame(), 0,
-			"16m40s vip 0800 proto 132 10.10.3.5:1 > 10.10.1.1:80 icmp -1/-1, 50 bytes"},
+			"16m40s vip 0800 proto 132 10.10.3.5:1 > 10.10.1.1:80 icmp -1/-1, 62 bytes"},
 		{"ICMP", dataplane.AnswerEcho, packettest.Packet{Proto: 1, Type: 8, Src: ap("10.10.3.5:0"), Dst: ap("10.10.1.1:0")}.Frame(), 0,
 			"16m40s vip 0800 proto 1 10.10.3.5:0 > 10.10.1.1:0 icmp 8/0, 42 bytes"},
 		{"ARP", dataplane.AnswerARP, packettest.ARPRequest(packettest.NeighbourMAC(addr("10.10.3.5")), addr("10.10.3.5"), addr("10.10.1.1")), 0,

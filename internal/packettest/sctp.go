@@ -31,6 +31,10 @@ func (p Packet) sctp() []byte {
 			body = p.Payload
 		case kind == 1 || kind == 2:
 			body = []byte{1, 2, 3, 4, 0, 0, 255, 255, 0, 10, 0, 10, 0, 0, 3, 232}
+		case kind == 3:
+			body = []byte{0, 0, 3, 232, 0, 0, 255, 255, 0, 0, 0, 0}
+		case kind == 7:
+			body = []byte{0, 0, 3, 232}
 		}
 		b = append(b, chunkType(name), 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(4+len(body)))

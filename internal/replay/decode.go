@@ -131,8 +131,32 @@ func (d *decoder) transport(proto uint8) {
 			d.add("udp.length", binary.BigEndian.Uint16(h[4:]))
 			d.add("udp.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[6:])))
 		}
+	case rewrite.ProtoSCTP:
+		d.sctp()
 	case rewrite.ProtoICMP:
 		d.icmp()
+	}
+}
+
+func (d *decoder) sctp() {
+	h := d.take(12)
+	if h == nil {
+		return
+	}
+	d.add("sctp.srcport", binary.BigEndian.Uint16(h))
+	d.add("sctp.dstport", binary.BigEndian.Uint16(h[2:]))
+	d.add("sctp.verification_tag", fmt.Sprintf("0x%08x", binary.BigEndian.Uint32(h[4:])))
+	d.add("sctp.checksum", fmt.Sprintf("0x%08x", binary.BigEndian.Uint32(h[8:])))
+	for len(d.rest) >= 4 {
+		length := int(binary.BigEndian.Uint16(d.rest[2:]))
+		if length < 4 || length > len(d.rest) {
+			return
+		}
+		c := d.take(min((length+3)&^3, len(d.rest)))
+		d.add("sctp.chunk_type", c[0])
+		d.add("sctp.chunk_flags", fmt.Sprintf("0x%02x", c[1]))
+		d.add("sctp.chunk_length", length)
+		d.hex("sctp.chunk", c[4:])
 	}
 }
 

@@ -212,23 +212,32 @@ func whole(frame []byte) int {
 
 // partial finds out whether a packet was captured before its sender's network
 // card had computed the checksum: then the field holds the sum of the pseudo
-// header. To complete the rare right one that looks the same changes nothing.
+// header, with SCTP 0. To complete the rare right one that looks the same changes
+// nothing.
 func partial(c *captured) {
 	if len(c.Data) < rewrite.EthernetLen+20 || binary.BigEndian.Uint16(c.Data[12:]) != etherTypeIPv4 {
 		return
 	}
 	ip := c.Data[rewrite.EthernetLen:]
 	header, total := int(ip[0]&15)*4, int(binary.BigEndian.Uint16(ip[2:]))
-	at := 6
-	if ip[9] == rewrite.ProtoTCP {
+	at, size := 6, 2
+	switch ip[9] {
+	case rewrite.ProtoTCP:
 		at = 16
-	} else if ip[9] != rewrite.ProtoUDP {
+	case rewrite.ProtoSCTP:
+		at, size = 8, 4
+	case rewrite.ProtoUDP:
+	default:
 		return
 	}
-	if header < 20 || header+at+2 > total || total > len(ip) || binary.BigEndian.Uint16(ip[6:])&0x3fff != 0 {
+	if header < 20 || header+at+size > total || total > len(ip) || binary.BigEndian.Uint16(ip[6:])&0x3fff != 0 {
 		return
 	}
-	if rewrite.Sum(ip[12:20], uint32(ip[9])+uint32(total-header)) == binary.BigEndian.Uint16(ip[header+at:]) {
+	left := rewrite.Sum(ip[12:20], uint32(ip[9])+uint32(total-header)) == binary.BigEndian.Uint16(ip[header+at:])
+	if size == 4 {
+		left = binary.BigEndian.Uint32(ip[header+at:]) == 0
+	}
+	if left {
 		c.Offload = dataplane.Offload{
 			Flags: dataplane.OffloadNeedsCsum, CsumStart: uint16(rewrite.EthernetLen + header), CsumOffset: uint16(at),
 		}

@@ -65,8 +65,9 @@ func recordedRules(t *testing.T, path string) *ipvsadm.Rules {
 // are known is tested with it.
 func TestOracle(t *testing.T) {
 	captures, err := filepath.Glob(filepath.Join(oracle, "pcaps/*/[ow]-cap-*.vip.pcap"))
-	if err != nil || len(captures) < 14 {
-		t.Fatalf("%d recordings (%v), want seven of each set", len(captures), err)
+	captures = append(captures, filepath.Join(oracle, "pcaps/open/o6-sctp-cap.vip.pcap"))
+	if err != nil || len(captures) < 15 {
+		t.Fatalf("%d recordings (%v), want seven of each set, and SCTP", len(captures), err)
 	}
 	for _, capture := range captures {
 		dir, name := filepath.Split(strings.TrimSuffix(capture, ".vip.pcap"))

@@ -22,7 +22,7 @@ func TestPartial(t *testing.T) {
 		for _, side := range s.side {
 			for i := range side {
 				f := bytes.Clone(side[i].Data)
-				if be.Uint16(f[12:]) != 0x0800 || f[23] != 6 && f[23] != 17 || be.Uint16(f[20:])&0x3fff != 0 || f[23] == 17 && len(f) < 42 {
+				if be.Uint16(f[12:]) != 0x0800 || f[23] != 6 && f[23] != 17 && f[23] != 132 || be.Uint16(f[20:])&0x3fff != 0 || f[23] == 17 && len(f) < 42 {
 					continue
 				}
 				side[i].Data = packettest.Partial(f[:14+int(be.Uint16(f[16:]))], 0).Data

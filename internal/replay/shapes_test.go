@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"natlb/internal/packettest"
 )
 
 // The shapes of real protocols: sizes, turns and times as on the wire, contents
@@ -19,6 +21,8 @@ var shapes = []scene{
 	{"ftp", "-A -t 192.0.2.21:21 -s rr\n-a -t 192.0.2.21:21 -r 10.20.0.11 -m\n", playFTP},
 	{"quic", "-A -u 192.0.2.10:443 -s sh\n-a -u 192.0.2.10:443 -r 10.20.0.11 -m\n", playQUIC},
 	{"hunt", huntRules, playHunt},
+	{"diameter", "-A --sctp-service 192.0.2.38:3868 -s rr\n-a --sctp-service 192.0.2.38:3868 -r 10.20.0.11 -m\n" +
+		"-a --sctp-service 192.0.2.38:3868 -r 10.20.0.12:3869 -m\n", playDiameter},
 	{"syslog", "-A -u 192.0.2.14:514 -s rr -o\n-a -u 192.0.2.14:514 -r 10.20.0.11 -m\n-a -u 192.0.2.14:514 -r 10.20.0.12 -m\n", playSyslog},
 }
 
@@ -43,6 +47,41 @@ func playHTTP(s *stage) {
 	t.ask("GET /slow HTTP/1.1\r\nHost: www.example.com\r\n\r\n")
 	s.wait(20 * time.Minute)
 	t.answer(page) // of a connection that the director has forgotten
+}
+
+// playDiameter: two peers over SCTP. One stays for an hour, by heartbeats, and its
+// server ends it; the other one is aborted, and tries again without an INIT.
+func playDiameter(s *stage) {
+	client, server := "198.51.100.1:3868", "10.20.0.12:3869"
+	up := func(chunks string, payload string) {
+		s.client(packettest.Packet{Proto: 132, DF: true, Src: ap(client), Dst: ap("192.0.2.38:3868"), Chunks: chunks, Tag: 77, Payload: []byte(payload)})
+	}
+	down := func(chunks string, payload string) {
+		s.server(packettest.Packet{Proto: 132, DF: true, Src: ap(server), Dst: ap(client), Chunks: chunks, Tag: 78, Payload: []byte(payload)})
+	}
+	greet := func() {
+		up("INIT", "")
+		down("INIT_ACK", "")
+		up("COOKIE_ECHO", strings.Repeat("c", 225)) // not a multiple of 4
+		down("COOKIE_ACK", "")
+	}
+	greet()
+	message := strings.Repeat("\x01", 12) + strings.Repeat("AVP", 60)
+	up("DATA", message)
+	down("SACK+DATA", message)
+	for range 6 {
+		s.wait(10 * time.Minute)
+		up("HEARTBEAT", "info")
+		down("HEARTBEAT_ACK", "info")
+	}
+	down("SHUTDOWN", "\x00\x00\x00\x01")
+	up("SHUTDOWN_ACK", "")
+	down("SHUTDOWN_COMPLETE", "")
+	client, server = "198.51.100.2:3868", "10.20.0.11:3868"
+	greet()
+	up("COOKIE_ECHO+ABORT", "")
+	s.wait(2 * time.Minute)
+	up("DATA", message)
 }
 
 // playTLS: handshakes of TLS 1.3, with records of the usual sizes.

@@ -61,7 +61,8 @@ func TestDecodeIsWiresharks(t *testing.T) {
 	names := []string{"frame.len", "eth.dst", "eth.src", "eth.type", "arp.opcode", "arp.src.hw_mac", "arp.src.proto_ipv4", "arp.dst.hw_mac", "arp.dst.proto_ipv4",
 		"ip.hdr_len", "ip.dsfield", "ip.len", "ip.id", "ip.flags", "ip.frag_offset", "ip.ttl", "ip.proto", "ip.checksum", "ip.src", "ip.dst",
 		"tcp.srcport", "tcp.dstport", "tcp.seq_raw", "tcp.ack_raw", "tcp.hdr_len", "tcp.flags", "tcp.window_size_value", "tcp.checksum", "tcp.urgent_pointer", "tcp.options",
-		"udp.srcport", "udp.dstport", "udp.length", "udp.checksum", "icmp.type", "icmp.code", "icmp.checksum"}
+		"udp.srcport", "udp.dstport", "udp.length", "udp.checksum", "sctp.srcport", "sctp.dstport", "sctp.verification_tag", "sctp.checksum", "sctp.chunk_type", "sctp.chunk_flags",
+		"sctp.chunk_length", "icmp.type", "icmp.code", "icmp.checksum"}
 	path := filepath.Join(t.TempDir(), "sent.pcap")
 	f, err := os.Create(path)
 	if err != nil {
