@@ -62,6 +62,8 @@ func sizes() []int {
 func BenchmarkProcess(b *testing.B) {
 	udp := plain
 	udp.proto = ipvs.UDP
+	sctp := plain
+	sctp.proto = ipvs.SCTP
 	for _, n := range sizes() {
 		for _, path := range []struct {
 			name    string
@@ -75,6 +77,10 @@ func BenchmarkProcess(b *testing.B) {
 			{"proto=tcp/dir=out/size=super", plain, dipLink, 60_000},
 			{"proto=udp/dir=in/size=64", udp, vipLink, 18},
 			{"proto=udp/dir=out/size=64", udp, dipLink, 18},
+			{"proto=sctp/dir=in/size=64", sctp, vipLink, 10},
+			{"proto=sctp/dir=out/size=64", sctp, dipLink, 10},
+			{"proto=sctp/dir=in/size=1500", sctp, vipLink, 1448}, // the CRC is over all of it
+			{"proto=sctp/dir=out/size=1500", sctp, dipLink, 1448},
 		} {
 			b.Run(fmt.Sprintf("%s/conns=%s", path.name, short(n)), func(b *testing.B) {
 				w, flows := openWorld(b, path.setup, n)

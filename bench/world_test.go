@@ -160,6 +160,9 @@ func (s *setup) packets(link uint8, flags string, payload int) *packets {
 		Proto: uint8(s.proto), Flags: flags, DF: true, Payload: make([]byte, payload),
 		Src: netip.MustParseAddrPort("10.10.64.1:1"), Dst: netip.MustParseAddrPort("10.10.1.1:80"),
 	}
+	if p.Chunks = "DATA"; flags == "S" {
+		p.Chunks = "INIT"
+	}
 	ps := &packets{client: 26, virtual: 30, port: 34}
 	if link == dipLink {
 		p.Src, p.Dst = netip.AddrPortFrom(netip.MustParseAddr("10.20.1.1"), rport), p.Src
