@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"natlb/ipvs"
 )
 
 func checkInterface(f *Facts, r *report) {
@@ -69,6 +71,10 @@ func checkOffload(f *Facts, r *report) {
 			r.fault(l.Name, "ethtool -K "+l.Name+" lro off", "LRO is on: what it joins cannot be sent on, such frames are dropped")
 		}
 		checkSlowOffload(l, r)
+		if l.Kind == "veth" && slices.ContainsFunc(f.Services, func(s ipvs.ServiceStatus) bool { return s.Key.Proto == ipvs.SCTP }) {
+			r.unknown(l.Name, "at the other end: ethtool -K IF tx-sctp-segmentation off",
+				"whether its other end sends SCTP in super-packets, which are lost, cannot be seen from here")
+		}
 	}
 }
 

@@ -98,6 +98,7 @@ func TestChecks(t *testing.T) {
 			f.Links[0].Offloads = map[string]bool{"tx-checksum-ipv4": true, "tx-tcp-segmentation": true}
 		}, "offload", Warning, "off: gro (each segment", "ethtool -K eth0 gro on"},
 		{"all off", func(f *Facts) { f.Links[0].Offloads = map[string]bool{"rx-checksum": true} }, "offload", Warning, "off: tx, tso, gro", "ethtool -K eth0 tx on tso on gro on"},
+		{"SCTP over a veth", func(f *Facts) { f.Links[1].Kind, f.Services[0].Key.Proto = "veth", ipvs.SCTP }, "offload", Unknown, "sends SCTP in super-packets", "tx-sctp-segmentation off"},
 		{"offloads unknown", func(f *Facts) { f.Links[0].Offloads = nil }, "offload", Unknown, "cannot be read", ""},
 		{"two directors", func(f *Facts) {
 			f.KernelHas, f.KernelVIP = true, []KernelService{{ipvs.TCP, netip.AddrPortFrom(vip1, 80)}}
