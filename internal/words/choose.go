@@ -16,37 +16,38 @@ import (
 // serviceFlags name a virtual service: as ipvsadm does, or in one word for
 // scripts.
 type serviceFlags struct {
-	options [3]string // values of -t, -u, -f
+	options [4]string // values of -t, -u, -f, --sctp-service
 	text    string    // of --service
 }
 
-var serviceOptions = [3]string{"-t", "-u", "-f"}
+var serviceOptions = [4]string{"-t", "-u", "-f", "--sctp-service"}
 
 func (f *serviceFlags) add(cmd *cobra.Command, what string) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.options[0], "tcp-service", "t", "", what+": TCP `VIP:port`")
 	flags.StringVarP(&f.options[1], "udp-service", "u", "", what+": UDP `VIP:port`")
 	flags.StringVarP(&f.options[2], "fwmark-service", "f", "", what+": firewall `mark`")
+	flags.StringVar(&f.options[3], "sctp-service", "", what+": SCTP `VIP:port`")
 }
 
 // addText adds --service, too.
 func (f *serviceFlags) addText(cmd *cobra.Command, what string) {
 	f.add(cmd, what)
-	cmd.Flags().StringVar(&f.text, "service", "", what+": `\"tcp VIP:port\"`, \"udp VIP:port\" or \"fwm MARK\"")
+	cmd.Flags().StringVar(&f.text, "service", "", what+": `\"tcp VIP:port\"`, \"udp VIP:port\", \"sctp VIP:port\" or \"fwm MARK\"")
 }
 
 // given reports whether a service is named.
-func (f *serviceFlags) given() bool { return f.text != "" || f.options != [3]string{} }
+func (f *serviceFlags) given() bool { return f.text != "" || f.options != [4]string{} }
 
 // target reads the service, and a server of it unless that is empty.
 func (f *serviceFlags) target(ctx context.Context, server string) (ipvs.ServiceKey, ipvs.Destination, error) {
 	options := f.options
 	if f.text != "" {
 		word, value, _ := strings.Cut(strings.Join(strings.Fields(f.text), " "), " ")
-		i := map[string]int{"tcp": 0, "-t": 0, "udp": 1, "-u": 1, "fwm": 2, "-f": 2}
+		i := map[string]int{"tcp": 0, "-t": 0, "udp": 1, "-u": 1, "fwm": 2, "-f": 2, "sctp": 3, "--sctp-service": 3}
 		at, known := i[strings.ToLower(word)]
 		if !known {
-			return ipvs.ServiceKey{}, ipvs.Destination{}, fmt.Errorf("--service takes \"tcp VIP:port\", \"udp VIP:port\" or \"fwm MARK\", not %q", f.text)
+			return ipvs.ServiceKey{}, ipvs.Destination{}, fmt.Errorf("--service takes \"tcp VIP:port\", \"udp VIP:port\", \"sctp VIP:port\" or \"fwm MARK\", not %q", f.text)
 		}
 		if options[at] != "" {
 			return ipvs.ServiceKey{}, ipvs.Destination{}, errManyServices
@@ -66,7 +67,7 @@ func (f *serviceFlags) target(ctx context.Context, server string) (ipvs.ServiceK
 	return ipvsadm.ParseTarget(ctx, option, value, server)
 }
 
-var errManyServices = fmt.Errorf("name one service, by -t, -u, -f or --service")
+var errManyServices = fmt.Errorf("name one service, by -t, -u, --sctp-service, -f or --service")
 
 // filterFlags choose connections or events.
 type filterFlags struct {

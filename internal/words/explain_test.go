@@ -43,6 +43,8 @@ const benchRules = `-A -t 10.10.1.1:80 -s wlc -p 300 -M 255.255.255.0
 -A -u 10.10.1.1:53 -s rr -o
 -a -u 10.10.1.1:53 -r 10.20.0.99 -m
 -A -t 10.10.1.1:22 -s rr
+-A --sctp-service 10.10.1.5:2905 -s rr
+-a --sctp-service 10.10.1.5:2905 -r 10.20.0.11 -m
 -A -f 7 -s none
 mark -A PREROUTING -d 10.10.1.3 -j MARK --set-mark 7
 `
@@ -104,6 +106,8 @@ func TestExplainText(t *testing.T) {
 		"explain tcp 10.10.3.5:4000 10.10.1.1:443",
 		"explain tcp 10.10.3.5:4000 10.10.1.1:443 --flags fin,ack",
 		"explain udp 10.10.3.5:4000 10.10.1.1:53",
+		"explain sctp 10.10.3.5:4000 10.10.1.5:2905",
+		"explain sctp 10.10.3.5:4000 10.10.1.5:2905 --chunk cookie_echo",
 		"explain tcp 10.10.3.5:4000 10.10.1.1:22",
 		"explain tcp 10.10.3.5:4000 10.10.1.3:80",
 		"explain tcp 10.10.3.5:4000 10.10.1.1:80 --mark 7",
@@ -192,6 +196,9 @@ func TestExplainUsage(t *testing.T) {
 		"explain tcp host 10.10.1.1:80":                           `the client is CIP or CIP:PORT, not "host"`,
 		"explain tcp 10.10.3.5 10.10.1.1":                         `where it goes is VIP:PORT, not "10.10.1.1"`,
 		"explain tcp 10.10.3.5 10.10.1.1:80 --flags SIN":          `TCP flag "SIN" (known: FIN SYN RST PSH ACK URG ECE CWR)`,
+		"explain sctp 10.10.3.5 10.10.1.1:80 --chunk HELLO":       `SCTP chunk "HELLO" (known: DATA INIT INIT-ACK`,
+		"explain tcp 10.10.3.5 10.10.1.1:80 --chunk INIT":         "SCTP has chunks, TCP has flags",
+		"explain sctp 10.10.3.5 10.10.1.1:80 --flags SYN":         "SCTP has chunks, TCP has flags",
 		"explain tcp 10.10.3.5 10.10.1.1:80 --mark -1":            "--mark takes a number",
 		"explain tcp 10.10.3.5 10.10.1.1:80 --reply 10.20.0.1":    "--reply takes RIP:PORT",
 		"explain tcp 10.10.3.5 10.10.1.1:80 --reply 10.20.0.1:80": "or --reply RIP:PORT in place of the last",
