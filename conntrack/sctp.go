@@ -1,7 +1,6 @@
 package conntrack
 
-// SCTP states, with the numbers of sync messages (semantics 4.2). A client is
-// C, a server S: they have sent what the name says.
+// SCTP states, with the numbers of sync messages (semantics 4.2).
 const (
 	SCTPNone State = iota
 	SCTPInit1
@@ -20,6 +19,7 @@ const (
 	sctpStates = int(iota)
 )
 
+// In the names C stands for cookie, S for shutdown.
 var sctpNames = [sctpStates]string{
 	"NONE", "INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE", "C-ECHOED",
 	"ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED",
@@ -123,14 +123,14 @@ var sctpTables = [3][sctpEvents][sctpStates]State{
 // that counts, negative for a packet without any, which changes nothing. Only
 // ESTABLISHED is active.
 func (c *Conn4) StepSCTP(dir Direction, chunk int16, timeouts *Timeouts) Move {
+	if chunk < 0 {
+		return Stay
+	}
 	table := int(dir)
 	if dir == Out {
 		c.Flags &^= NoOutput
 	} else if c.Flags&NoOutput != 0 {
 		table = inputOnly
-	}
-	if chunk < 0 {
-		return Stay
 	}
 	event := uint8(sctpData)
 	if int(chunk) < len(sctpChunks) {

@@ -73,7 +73,7 @@ func (s *Shard) guarded(p *rewrite.Packet, to role) bool {
 			return true
 		}
 	}
-	return (p.Proto == rewrite.ProtoTCP || p.Proto == rewrite.ProtoUDP || p.Proto == rewrite.ProtoSCTP) && s.view.host.IsLocal(p.Dst) && s.view.targeted(p)
+	return rewrite.CarriesPorts(p.Proto) && s.view.host.IsLocal(p.Dst) && s.view.targeted(p)
 }
 
 // answerAsHost does what a host does with a packet to its own address that no

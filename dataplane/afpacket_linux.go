@@ -96,10 +96,10 @@ func (p *AFPacket) FD() int { return p.rx }
 // SetFilter replaces the capture filter, a classic BPF program whose offsets
 // count from the Ethernet header and whose result is how many bytes of the frame
 // to keep. The kernel swaps programs atomically: each frame meets the old one or
-// the new one whole. Frames captured before stay queued. The program must not be changed any more.
-// The error wraps the kernel's: EINVAL for a program that is empty, too long
-// (4096 instructions, 7 of them natlb's own) or refused by its checker, ENOMEM for one that does not fit
-// net.core.optmem_max. Any goroutine may call it.
+// the new one whole. Frames captured before stay queued. The program must not be
+// changed any more. The error wraps the kernel's: EINVAL for a program that is empty,
+// too long (4096 instructions, 7 of them the port's own) or refused by its checker,
+// ENOMEM for one that does not fit net.core.optmem_max. Any goroutine may call it.
 func (p *AFPacket) SetFilter(program []bpf.RawInstruction) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

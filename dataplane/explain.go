@@ -66,7 +66,7 @@ func checkQuestion(q *ipvs.Question) error {
 		other, name = q.Server, "the real server"
 	}
 	switch {
-	case q.Proto != ipvs.TCP && q.Proto != ipvs.UDP && q.Proto != ipvs.SCTP:
+	case !rewrite.CarriesPorts(uint8(q.Proto)):
 		return fmt.Errorf("%w: protocol %v: packets of TCP, UDP and SCTP can be explained", ipvs.ErrInvalid, q.Proto)
 	case q.Chunk != nil && q.Proto != ipvs.SCTP || q.Flags != 0 && q.Proto == ipvs.SCTP:
 		return fmt.Errorf("%w: SCTP has chunks, TCP has flags", ipvs.ErrInvalid)

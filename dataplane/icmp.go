@@ -42,7 +42,7 @@ func (s *Shard) icmpError(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 // (sysctl schedule_icmp): the error is news for some real server. Without one it
 // is dropped, no error answers an error (semantics 5.5).
 func (s *Shard) scheduleError(f *Frame, p, q *rewrite.Packet, now time.Duration) Verdict {
-	if q.Proto != rewrite.ProtoTCP && q.Proto != rewrite.ProtoUDP && q.Proto != rewrite.ProtoSCTP {
+	if !rewrite.CarriesPorts(q.Proto) {
 		return s.accept(f, p, now)
 	}
 	// What the client would have sent to be quoted so.

@@ -88,7 +88,7 @@ func (g *fragGroup) seen(now time.Duration) sighting {
 	w := sighting{at: now, etherType: etherTypeIPv4, src: g.key.src, dst: g.key.dst, proto: g.key.proto, link: g.link, met: true}
 	w.length = uint32(len(g.header) + len(g.store))
 	for _, piece := range g.pieces {
-		if w.proto != rewrite.ProtoICMP && piece.from == 0 && piece.to >= 4 {
+		if rewrite.CarriesPorts(w.proto) && piece.from == 0 && piece.to >= 4 {
 			b := g.store[piece.at:]
 			w.sport, w.dport, w.ports = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), true
 		}

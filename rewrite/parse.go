@@ -72,10 +72,12 @@ func (p *Packet) Len() int { return p.End - p.L3 }
 // HasPorts reports whether the packet carries ports that [DNAT] and [SNAT] can
 // change: TCP, UDP or SCTP, not a later fragment.
 func (p *Packet) HasPorts() bool {
-	return p.FragOff == 0 && p.End-p.L4 >= 4 && protoHasPorts(p.Proto)
+	return p.FragOff == 0 && p.End-p.L4 >= 4 && CarriesPorts(p.Proto)
 }
 
-func protoHasPorts(proto uint8) bool {
+// CarriesPorts reports whether packets of an IP protocol begin with ports: TCP, UDP
+// and SCTP.
+func CarriesPorts(proto uint8) bool {
 	return proto == ProtoTCP || proto == ProtoUDP || proto == ProtoSCTP
 }
 
@@ -168,7 +170,7 @@ func (p *Packet) readL4(l4 []byte) {
 		p.ICMPType, p.ICMPCode = l4[0], l4[1]
 		return
 	}
-	if !protoHasPorts(p.Proto) {
+	if !CarriesPorts(p.Proto) {
 		return
 	}
 	p.SrcPort = binary.BigEndian.Uint16(l4[0:2])

@@ -18,7 +18,7 @@ func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
 	if p.Proto == ProtoSCTP {
 		total += probeChunkLen(p.Chunk)
 	}
-	if !protoHasPorts(p.Proto) || len(dst) < EthernetLen+total {
+	if !CarriesPorts(p.Proto) || len(dst) < EthernetLen+total {
 		return 0
 	}
 	dst = dst[:EthernetLen+total]
