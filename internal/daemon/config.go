@@ -29,7 +29,7 @@ type Config struct {
 	NoRoute  bool     // do not act as the real servers' gateway
 	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
-	Ring     int               // frames that a receive ring holds, 0: no ring
+	Ring     int               // frames that a receive ring holds, 0: no ring, RingBySpeed
 	MergeUDP bool              // send neighbouring datagrams of a flow as one super-packet
 	Polling  dataplane.Polling // how a thread waits for frames
 	MaxConns int               // cap on connections, 0: the default
@@ -48,7 +48,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("no interface towards the real servers: give --dip-if IF (the same as --vip-if for one arm)")
 	case c.Shards < 0 || c.Shards > maxShards:
 		return fmt.Errorf("--shards takes a number from 1 to %d, not %d", maxShards, c.Shards)
-	case c.Ring < 0 || c.Ring > maxRing:
+	case c.Ring < RingBySpeed || c.Ring > maxRing:
 		return fmt.Errorf("--ring takes a number of frames from 0 to %d, not %d", maxRing, c.Ring)
 	case !slices.Contains(dataplane.Pollings, c.Polling):
 		return fmt.Errorf("--poll takes idle, adaptive or busy, not %q", c.Polling)
@@ -77,10 +77,9 @@ func (c *Config) shards() int {
 	return min(max(runtime.NumCPU()/2, 1), maxShards)
 }
 
-// Sizes of receive rings, in frames of 2 KiB: at 10 Gbit/s of full frames the
-// default lasts for 10 ms off the processor.
+// Sizes of receive rings, in frames of 2 KiB.
 const (
-	DefaultRing = 8192
+	RingBySpeed = -1 // 8,192 up to 10 Gbit/s, which are full after some 10 ms, and more for faster links
 	maxRing     = 1 << 20
 )
 

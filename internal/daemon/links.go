@@ -13,6 +13,7 @@ import (
 
 	"natlb/dataplane"
 	"natlb/internal/control"
+	"natlb/internal/hostnet"
 	"natlb/ipvs"
 )
 
@@ -119,7 +120,11 @@ func (d *daemon) openLinks(ls []dataplane.Link) error {
 
 // open opens link i once for each shard.
 func (l *links) open(i int) ([]*dataplane.AFPacket, error) {
-	cfg := dataplane.AFPacketConfig{Interface: l.links[i].Name, Log: l.d.cfg.Log, Filter: l.filter, Slots: l.d.ringSlots(), MergeDatagrams: l.d.cfg.MergeUDP}
+	speed := hostnet.Speed(l.links[i].Name)
+	cfg := dataplane.AFPacketConfig{
+		Interface: l.links[i].Name, Log: l.d.cfg.Log, Filter: l.filter, MergeDatagrams: l.d.cfg.MergeUDP,
+		Slots: l.d.ringSlots(speed), RecvBuffer: bufferFor(speed),
+	}
 	if l.d.cfg.Shards > 1 {
 		cfg.Fanout = &dataplane.Fanout{Program: l.fanoutProgram(i)}
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"natlb/conntrack"
+	"natlb/dataplane"
 )
 
 // freePages returns the host's free memory and block buffers in pages of 4 KiB,
@@ -40,11 +41,34 @@ func (d *daemon) maxConns() int {
 	return min(totalMemory()/4/entry, conntrack.DefaultMax)
 }
 
-// ringSlots returns the size of the ring of one port: what was asked for, but no
-// more than that all rings together take a sixteenth of the machine's memory.
-func (d *daemon) ringSlots() int {
+// ringSlots returns the size of the ring of one port: what was asked for, or what
+// fits the link's speed in Mbit/s, but no more than that all rings together take a
+// sixteenth of the machine's memory.
+func (d *daemon) ringSlots(speed int) int {
 	const slot = 2048 // bytes
-	return min(d.cfg.Ring, totalMemory()/16/slot/(len(d.links.links)*d.cfg.Shards))
+	want := d.cfg.Ring
+	if want == RingBySpeed {
+		want = slotsFor(speed)
+	}
+	return min(want, totalMemory()/16/slot/(len(d.links.links)*d.cfg.Shards))
+}
+
+// slotsFor returns how many frames of full size a link of that speed in Mbit/s
+// receives in some 10 ms, at least as many as one of 10 Gbit/s: one that does not
+// tell its speed is mostly a virtual one.
+func slotsFor(speed int) int {
+	const of10G = 8192
+	return min(max(of10G, of10G*(speed/1000)/10), maxRing)
+}
+
+// bufferFor returns the receive buffer of a link of that speed, in bytes; 0 for
+// the default, which does for 10 Gbit/s.
+func bufferFor(speed int) int {
+	const most = 256 << 20
+	if speed <= 10_000 {
+		return 0
+	}
+	return min(dataplane.DefaultRecvBuffer/10*(speed/1000), most)
 }
 
 // totalMemory returns the machine's memory in bytes. Where it cannot be told, it
