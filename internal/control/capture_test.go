@@ -219,7 +219,7 @@ func TestCaptureSlowly(t *testing.T) {
 	}
 	ended := make(chan result, 1)
 	go func() {
-		got, err := c.Capture(t.Context(), Capture{For: 300 * time.Millisecond}, func() (io.Writer, error) { return in, nil })
+		got, err := c.Capture(t.Context(), Capture{For: 2 * time.Second}, func() (io.Writer, error) { return in, nil })
 		in.CloseWithError(err)
 		ended <- result{got, err}
 	}()
