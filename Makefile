@@ -104,6 +104,11 @@ oracle-full: build ## both sets and both set-ups in full (natlb owns the VIPs, t
 	  python3 tools/oracle/run.py --set $$set --vip-mode local --forward 1 --out out/oracle-$$set-local || exit 1; done
 	@for n in 2 4; do echo; echo "$$n shards:"; python3 tools/oracle/run.py --run-args "--shards $$n" --out out/oracle-shards-$$n || exit; done
 
+.PHONY: soak
+soak: ## ten minutes under everything at once, with an edit each second (FOR=1h for longer; RACE=1 under the race detector)
+	@tools/deps.sh test $(if $(RACE),race)
+	NATLB_SOAK=$(or $(FOR),10m) CGO_ENABLED=$(if $(RACE),1,0) $(GOTEST) $(if $(RACE),-race) -v -count=1 -timeout 0 -run TestSoak ./internal/e2e
+
 .PHONY: peers
 peers: build ## measure natlb beside kernel nft DNAT, HAProxy and nginx (root; ARGS="--reps 3 nft haproxy1 natlb")
 	@tools/deps.sh peers

@@ -135,7 +135,13 @@ type load struct {
 // startLoad keeps workers fetching pages through the VIP, a connection each.
 func startLoad(t *testing.T, c *lab.Client, workers int) *load {
 	t.Helper()
-	all, cut := context.WithTimeout(t.Context(), 60*time.Second)
+	return startLoadFor(t, c, workers, 60*time.Second)
+}
+
+// startLoadFor does so for at most that long.
+func startLoadFor(t *testing.T, c *lab.Client, workers int, most time.Duration) *load {
+	t.Helper()
+	all, cut := context.WithTimeout(t.Context(), most)
 	ctx, cancel := context.WithCancel(all)
 	l := &load{t: t, cancel: cancel, cut: cut}
 	t.Cleanup(cut)
