@@ -123,22 +123,29 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// soakBulk keeps a stream going in each direction, one after the other.
+// soakBulk keeps a stream going in each direction, one after the other. Between two
+// of them iperf3's server does not listen, or is busy with its end, for a moment.
 func soakBulk(t *testing.T, ctx context.Context, c *lab.Course) {
+	notReady := 0
 	for way := 0; ctx.Err() == nil; way++ {
 		args := []string{"--client", "192.168.0.178", "--time", "5", "--connect-timeout", "5000"}
 		if way%2 == 1 {
 			args = append(args, "--reverse")
 		}
-		var complaint bytes.Buffer
+		var said bytes.Buffer
 		cmd := exec.CommandContext(context.WithoutCancel(ctx), "iperf3", args...)
-		cmd.Stdout, cmd.Stderr = &complaint, &complaint
-		if err := c.Clients[0].Start(cmd); err != nil {
-			t.Error(err)
+		cmd.Stdout, cmd.Stderr = &said, &said
+		err := c.Clients[0].Run(cmd)
+		begun := bytes.Contains(said.Bytes(), []byte("connected to"))
+		switch {
+		case err == nil:
+			notReady = 0
+		case begun || notReady == 10:
+			t.Errorf("iperf3: %v: %s", err, said.String())
 			return
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("iperf3: %v: %s", err, complaint.String())
+		default:
+			notReady++
+			awaitListening(t, c.Servers[0], 5201)
 		}
 	}
 }
