@@ -1,6 +1,7 @@
 package hostnet
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -44,12 +45,16 @@ func (c *client) close() {
 	c.raw.Close()
 }
 
-// dumpForwarding returns the IPv4 forwarding switch of each interface index.
-func (c *client) dumpForwarding() (map[int]bool, error) {
+// dumpForwarding returns the forwarding switch of each interface index, of IPv4
+// (AF_INET) or IPv6 (AF_INET6). A kernel without IPv6 forwards none of it.
+func (c *client) dumpForwarding(family byte) (map[int]bool, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETNETCONF, unix.NLM_F_DUMP)
 	req.Sockets = c.seq
-	req.AddRawData([]byte{unix.AF_INET, 0, 0, 0})
+	req.AddRawData([]byte{family, 0, 0, 0})
 	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNETCONF)
+	if family == unix.AF_INET6 && (errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EAFNOSUPPORT)) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,7 @@
 //
 //	kernel --netlink events--> follow --hints--> build --dumps--> View (immutable)
 //	                                                                |
-//	        Resolve --RTM_NEWNEIGH, NTF_USE--> kernel ARP           +--> Route, Neighbour, Link, IsLocal
+//	        Resolve --RTM_NEWNEIGH, NTF_USE--> kernel ARP, ND       +--> Route, Neighbour, Link, IsLocal
 //
 //	GuardRules --> Guard.Apply --one nftables transaction--> table netdev natlb
 //

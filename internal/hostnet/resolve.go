@@ -97,8 +97,8 @@ func (r *resolver) run(done <-chan struct{}) {
 }
 
 // use tells the kernel that k is about to be sent to, without sending: a new or
-// failed entry is asked for by ARP, a stale one goes through DELAY and PROBE
-// (NTF_USE, linux/neighbour.h).
+// failed entry is asked for by ARP or neighbour discovery, a stale one goes
+// through DELAY and PROBE (NTF_USE, linux/neighbour.h).
 func (r *resolver) use(k neighbourKey) error {
 	return r.handle.NeighSet(&netlink.Neigh{
 		LinkIndex: k.link,

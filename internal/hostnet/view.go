@@ -71,7 +71,8 @@ func (v *View) SameFacts(o *View) bool { return v.facts == o.facts }
 // wins, and among several next hops a hash of dst chooses. The host's policy
 // rules (ip rule), source addresses and types of service are not consulted: a
 // VIP that is on no interface could not be a source of such a lookup. An
-// invalid or unspecified dst is Unreachable.
+// invalid or unspecified dst is Unreachable, and so is a link-local one of IPv6
+// that is not the host's own: without its link it names nobody.
 func (v *View) Route(dst netip.Addr) Route {
 	dst = dst.Unmap().WithZone("")
 	switch {
@@ -83,7 +84,12 @@ func (v *View) Route(dst netip.Addr) Route {
 		return Route{Kind: Broadcast}
 	}
 	for _, t := range &v.facts.tables {
-		if e := t.lookup(dst); e != nil && !e.throw {
+		e := t.lookup(dst)
+		switch {
+		case e == nil || e.throw:
+		case dst.Is6() && dst.IsLinkLocalUnicast() && e.kind != Local:
+			return Route{Kind: Unreachable}
+		default:
 			return e.route(dst)
 		}
 	}
@@ -129,6 +135,25 @@ func (v *View) IsLocal(ip netip.Addr) bool {
 // the length of its subnet, in the kernel's order.
 func (v *View) Addrs(link int) []netip.Prefix {
 	return v.facts.byLink[link]
+}
+
+// Addrs6 returns the IPv6 addresses that the host speaks with on the link with
+// that interface index: its primary global one, which errors come from, and its
+// link-local one. Either may be invalid. Temporary, deprecated and tentative
+// addresses are not taken.
+func (v *View) Addrs6(link int) (global, linkLocal netip.Addr) {
+	for i := range v.facts.addresses {
+		a := &v.facts.addresses[i]
+		ip := a.local.Addr()
+		switch {
+		case a.link != link || a.secondary || ip.Is4():
+		case ip.IsLinkLocalUnicast() && !linkLocal.IsValid():
+			linkLocal = ip
+		case a.scope < unix.RT_SCOPE_LINK && !global.IsValid():
+			global = ip
+		}
+	}
+	return global, linkLocal
 }
 
 // OwnAddrs returns the addresses of all of the host's interfaces, in the kernel's
