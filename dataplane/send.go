@@ -188,7 +188,7 @@ func (s *Shard) emitAnswer(link uint8, data []byte, sent Verdict) Verdict {
 // want remembers that a neighbour should be resolved or confirmed.
 func (s *Shard) want(o *outgoing) {
 	const most = 64 // per batch
-	ask := Resolve{o.hop.Link, o.dst}
+	ask := Resolve{Link: o.hop.Link, Dst: o.dst}
 	for _, r := range s.resolve {
 		if r == ask {
 			return

@@ -118,10 +118,11 @@ func (s *Shard) End() {
 func (s *Shard) Output() []Frame { return s.out.frames }
 
 // Resolve is a wish of the shard that the host resolve, or confirm, the
-// neighbour on the way to Dst (host byte order).
+// neighbour on the way to Dst (host byte order), or to Dst6 if Dst is 0.
 type Resolve struct {
 	Link uint8
 	Dst  uint32
+	Dst6 rewrite.Addr6
 }
 
 // Unresolved returns the neighbours that this batch wanted and the host does

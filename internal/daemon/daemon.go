@@ -231,7 +231,11 @@ func (d *daemon) keepTime(ctx context.Context) error {
 func (d *daemon) resolve(ask []dataplane.Resolve) {
 	view := d.host.View()
 	for _, r := range ask {
-		if route := view.Route(dataplane.Addr4(r.Dst)); route.Kind == hostnet.Unicast {
+		dst := dataplane.Addr4(r.Dst)
+		if r.Dst == 0 {
+			dst = dataplane.Addr6(r.Dst6)
+		}
+		if route := view.Route(dst); route.Kind == hostnet.Unicast {
 			d.host.Resolve(route.Link, route.NextHop)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"natlb/dataplane"
 	"natlb/internal/hostnet"
+	"natlb/rewrite"
 )
 
 // picture is a view of the host in the terms of the data path: interfaces are
@@ -22,22 +23,52 @@ func newPicture(v *hostnet.View, links []dataplane.Link) *picture {
 		if !ok {
 			continue
 		}
-		state := dataplane.LinkState{MAC: link.MAC, MTU: link.MTU, Up: link.Up, Forwarding: link.Forwarding}
+		state := dataplane.LinkState{MAC: link.MAC, MTU: link.MTU, Up: link.Up, Forwarding: link.Forwarding, Forwarding6: link.Forwarding6}
 		for _, prefix := range v.Addrs(link.Index) {
 			if prefix.Addr().Is4() {
 				state.Addr = dataplane.Number4(prefix.Addr())
 				break
 			}
 		}
+		global, local := v.Addrs6(link.Index)
+		state.Addr6, state.LinkLocal = number6(global), number6(local)
 		p.links[i] = state
 		p.number[link.Index] = uint8(i)
 	}
 	return p
 }
 
+// number4 is [dataplane.Number4] for an address that may be missing, or of IPv6: 0
+// then.
+func number4(a netip.Addr) (n uint32) {
+	if a.Is4() {
+		n = dataplane.Number4(a)
+	}
+	return n
+}
+
+// number6 is [dataplane.Number6] for an address that may be missing: zero then.
+func number6(a netip.Addr) (n rewrite.Addr6) {
+	if a.Is6() {
+		n = dataplane.Number6(a)
+	}
+	return n
+}
+
 // Lookup implements [dataplane.Host].
-func (p *picture) Lookup(dst uint32) dataplane.Hop {
-	r := p.view.Route(dataplane.Addr4(dst))
+func (p *picture) Lookup(dst uint32) dataplane.Hop { return p.hop(dataplane.Addr4(dst)) }
+
+// Lookup6 implements [dataplane.Host].
+func (p *picture) Lookup6(dst rewrite.Addr6) dataplane.Hop {
+	a := dataplane.Addr6(dst)
+	if a.Is4In6() {
+		return dataplane.Hop{} // a view would take it for the IPv4 address
+	}
+	return p.hop(a)
+}
+
+func (p *picture) hop(dst netip.Addr) dataplane.Hop {
+	r := p.view.Route(dst)
 	switch r.Kind {
 	case hostnet.Unicast:
 	case hostnet.Local:
@@ -52,23 +83,12 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop {
 		return dataplane.Hop{Kind: dataplane.HopElsewhere}
 	}
 	n := p.view.Neighbour(r.Link, r.NextHop)
-	var via uint32
-	if r.NextHop.Is4() {
-		via = dataplane.Number4(r.NextHop)
-	}
 	return dataplane.Hop{
 		Kind: dataplane.HopForward, Link: link, MTU: r.MTU,
 		Resolved: n.State == hostnet.NeighbourUsable, Failed: n.State == hostnet.NeighbourFailed,
-		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC, Via: via, Src: source(r.Source),
+		Stale: n.Stale, MAC: n.MAC, LinkMAC: p.links[link].MAC, Via: number4(r.NextHop), Src: number4(r.Source),
+		Via6: number6(r.NextHop), Src6: number6(r.Source),
 	}
-}
-
-// source returns an address as a number, 0 for none.
-func source(a netip.Addr) uint32 {
-	if !a.Is4() {
-		return 0
-	}
-	return dataplane.Number4(a)
 }
 
 // Link implements [dataplane.Host].
@@ -76,6 +96,12 @@ func (p *picture) Link(i uint8) dataplane.LinkState { return p.links[i] }
 
 // IsLocal implements [dataplane.Host].
 func (p *picture) IsLocal(addr uint32) bool { return p.view.IsLocal(dataplane.Addr4(addr)) }
+
+// IsLocal6 implements [dataplane.Host].
+func (p *picture) IsLocal6(addr rewrite.Addr6) bool {
+	a := dataplane.Addr6(addr)
+	return !a.Is4In6() && p.view.IsLocal(a)
+}
 
 // interfaceOf returns the interface index of link i, 0 when there is none now.
 func (p *picture) interfaceOf(i uint8) int {

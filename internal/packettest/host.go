@@ -1,11 +1,11 @@
 package packettest
 
 import (
-	"encoding/binary"
 	"maps"
 	"net/netip"
 
 	"natlb/dataplane"
+	"natlb/rewrite"
 )
 
 // Neighbour is what the host knows of a next hop.
@@ -49,13 +49,21 @@ func (h *Host) Clone() *Host {
 
 // NeighbourMAC is the MAC address of the station with address a.
 func NeighbourMAC(a netip.Addr) [6]byte {
+	if a.Is6() {
+		b := a.As16()
+		return [6]byte{2, 6, b[7], b[13], b[14], b[15]}
+	}
 	b := a.As4()
 	return [6]byte{2, 0, b[0], b[1], b[2], b[3]}
 }
 
 // Lookup implements [dataplane.Host].
-func (h *Host) Lookup(dst uint32) dataplane.Hop {
-	a := dataplane.Addr4(dst)
+func (h *Host) Lookup(dst uint32) dataplane.Hop { return h.hop(dataplane.Addr4(dst)) }
+
+// Lookup6 implements [dataplane.Host].
+func (h *Host) Lookup6(dst rewrite.Addr6) dataplane.Hop { return h.hop(dataplane.Addr6(dst)) }
+
+func (h *Host) hop(a netip.Addr) dataplane.Hop {
 	if h.Locals[a] {
 		return dataplane.Hop{Kind: dataplane.HopLocal}
 	}
@@ -75,9 +83,13 @@ func (h *Host) Lookup(dst uint32) dataplane.Hop {
 	link := h.Links[best.Link]
 	state := h.Neighbours[gateway]
 	hop := dataplane.Hop{
-		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, LinkMAC: link.MAC, Src: link.Addr,
+		Kind: dataplane.HopForward, Link: best.Link, MTU: link.MTU, LinkMAC: link.MAC, Src: link.Addr, Src6: link.Addr6,
 		Resolved: state <= Stale, Stale: state == Stale, Failed: state == Failed,
-		Via: binary.BigEndian.Uint32(gateway.AsSlice()),
+	}
+	if gateway.Is4() {
+		hop.Via = dataplane.Number4(gateway)
+	} else {
+		hop.Via6 = dataplane.Number6(gateway)
 	}
 	if hop.Resolved {
 		hop.MAC = NeighbourMAC(gateway)
@@ -90,3 +102,6 @@ func (h *Host) Link(i uint8) dataplane.LinkState { return h.Links[i] }
 
 // IsLocal implements [dataplane.Host].
 func (h *Host) IsLocal(addr uint32) bool { return h.Locals[dataplane.Addr4(addr)] }
+
+// IsLocal6 implements [dataplane.Host].
+func (h *Host) IsLocal6(addr rewrite.Addr6) bool { return h.Locals[dataplane.Addr6(addr)] }
