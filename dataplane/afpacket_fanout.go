@@ -8,9 +8,10 @@ import (
 
 // Steering is what [FanoutProgram] needs to know of a director.
 type Steering struct {
-	Side      Side     // of the link
-	ByAddress bool     // as [Director.SteersByAddress] says
-	VIPs      []uint32 // host byte order; looked at only on a link with both sides
+	Side      Side            // of the link
+	ByAddress bool            // as [Director.SteersByAddress] says
+	VIPs      []uint32        // host byte order; looked at only on a link with both sides
+	VIPs6     []rewrite.Addr6 // the same of IPv6
 }
 
 // FanoutProgram returns the program by which the kernel gives each packet that
@@ -20,24 +21,39 @@ type Steering struct {
 // handed over by the shards, so it need not know all: pieces of packets go by
 // address, and so does everything without ports. The caller owns the program.
 func FanoutProgram(st Steering) []bpf.RawInstruction {
-	in, out := steerBy(ipSource, portSource, st.ByAddress), steerBy(ipDestination, portDestination, st.ByAddress)
-	switch {
-	case st.Side == VIPSide:
-		return mustAssemble(in)
-	case st.Side == DIPSide:
-		return mustAssemble(out)
-	case len(st.VIPs) > MaxFilterAddrs:
-		return mustAssemble(in)
+	const version6 = 0x60
+	four := bySide(st.Side, []bpf.Instruction{bpf.LoadAbsolute{Off: ipDestination, Size: 4}}, st.VIPs,
+		steerBy(ipSource, portSource, st.ByAddress), steerBy(ipDestination, portDestination, st.ByAddress))
+	six := bySide(st.Side, loadFold(ip6Destination), folds(st.VIPs6),
+		steer6By(ip6Source, portSource, st.ByAddress), steer6By(ip6Destination, portDestination, st.ByAddress))
+	program := []bpf.Instruction{
+		bpf.LoadAbsolute{Off: 0, Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: version6, SkipTrue: 1},
+		bpf.Jump{Skip: uint32(len(four))},
 	}
-	program := []bpf.Instruction{bpf.LoadAbsolute{Off: ipDestination, Size: 4}}
-	for i, vip := range st.VIPs {
-		toIn := uint32(2*(len(st.VIPs)-i-1) + len(out))
-		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: vip, SkipTrue: 1}, bpf.Jump{Skip: toIn})
-	}
-	return mustAssemble(append(append(program, out...), in...))
+	return mustAssemble(append(append(program, four...), six...))
 }
 
-// Offsets from the IP header, and of the ports behind it.
+// bySide chooses between in and out, which end in a verdict, by the side of the
+// link, and on a link with both by whether the destination, as load finds it, is
+// among the VIPs. Of IPv6 that is a guess by the folded addresses.
+func bySide(side Side, load []bpf.Instruction, vips []uint32, in, out []bpf.Instruction) []bpf.Instruction {
+	switch {
+	case side == VIPSide:
+		return in
+	case side == DIPSide:
+		return out
+	case len(vips) > MaxFilterAddrs:
+		return in
+	}
+	for i, vip := range vips {
+		toIn := uint32(2*(len(vips)-i-1) + len(out))
+		load = append(load, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: vip, SkipTrue: 1}, bpf.Jump{Skip: toIn})
+	}
+	return append(append(load, out...), in...)
+}
+
+// Offsets from the IPv4 header, and of the ports behind it.
 const (
 	ipFragment      = 6
 	ipProtocol      = 9
@@ -47,17 +63,26 @@ const (
 	portDestination = 2
 )
 
+// Offsets from the IPv6 header, its length, and its next headers (RFC 8200).
+const (
+	ip6NextHeader  = 6
+	ip6Source      = 8
+	ip6Destination = 24
+	ip6Len         = 40
+
+	nextHopByHop    = 0
+	nextRouting     = 43
+	nextFragment    = 44
+	nextICMPv6      = 58
+	nextDestOptions = 60
+)
+
 // steerBy is [steering.of] for the endpoint at these offsets.
 func steerBy(addr, port uint32, byAddress bool) []bpf.Instruction {
 	const anyFragment = 0x3fff // offset or "more fragments"
-	hash := []bpf.Instruction{
-		bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: spreadFactor},
-		bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 16},
-		bpf.RetA{},
-	}
 	loadAddr := bpf.LoadAbsolute{Off: addr, Size: 4}
 	if byAddress {
-		return append([]bpf.Instruction{loadAddr}, hash...)
+		return append([]bpf.Instruction{loadAddr}, spreadAndReturn...)
 	}
 	return append([]bpf.Instruction{
 		bpf.LoadAbsolute{Off: ipFragment, Size: 2},
@@ -73,5 +98,88 @@ func steerBy(addr, port uint32, byAddress bool) []bpf.Instruction {
 		bpf.TAX{},
 		loadAddr,
 		bpf.ALUOpX{Op: bpf.ALUOpXor},
-	}, hash...)
+	}, spreadAndReturn...)
+}
+
+// spreadAndReturn is the part of [steering.of] that the kernel does not do by
+// itself.
+var spreadAndReturn = []bpf.Instruction{
+	bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: spreadFactor},
+	bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 16},
+	bpf.RetA{},
+}
+
+// steer6By is [steering.of] for the IPv6 endpoint at these offsets, whose address
+// counts folded.
+func steer6By(addr, port uint32, byAddress bool) []bpf.Instruction {
+	if byAddress {
+		return append(loadFold(addr), spreadAndReturn...)
+	}
+	program := append(loadPort6(port), loadFold(addr)...)
+	program = append(program, bpf.LoadScratch{Dst: bpf.RegX, N: scratchPort}, bpf.ALUOpX{Op: bpf.ALUOpXor})
+	return append(program, spreadAndReturn...)
+}
+
+// Words of the machine's memory.
+const (
+	scratchPort = iota // of the client; 0 without one
+	scratchNext        // the next header
+)
+
+// maxExtensions is how many extension headers the fanout program looks behind:
+// RFC 8200 has four that come before a port.
+const maxExtensions = 4
+
+// loadPort6 puts the port at this offset of a TCP or UDP header into the memory's
+// word scratchPort, wherever that header lies; 0 for what has none, and for
+// pieces of packets.
+func loadPort6(port uint32) []bpf.Instruction {
+	const stepLen, checkLen = 16, 2
+	program := []bpf.Instruction{
+		bpf.LoadConstant{Dst: bpf.RegA, Val: 0},
+		bpf.StoreScratch{Src: bpf.RegA, N: scratchPort},
+		bpf.LoadConstant{Dst: bpf.RegX, Val: ip6Len},
+		bpf.LoadAbsolute{Off: ip6NextHeader, Size: 1},
+	}
+	for step := range maxExtensions {
+		program = append(program, behindExtension(uint8(stepLen*(maxExtensions-step)+checkLen))...)
+	}
+	return append(program,
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: 2},
+		bpf.LoadIndirect{Off: port, Size: 2},
+		bpf.StoreScratch{Src: bpf.RegA, N: scratchPort},
+	)
+}
+
+// behindExtension steps behind one extension header. A is its number and X where it
+// begins, before and after. From the first of its instructions there are toPort
+// to those that load a port, where it goes when a header with ports is found, and
+// two more to the end, where it goes with everything else.
+func behindExtension(toPort uint8) []bpf.Instruction {
+	const (
+		piece, header = 6, 8   // places of the labels below
+		anyFragment   = 0xfff9 // offset or "more fragments"
+	)
+	toEnd := toPort + 2
+	return []bpf.Instruction{
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: toPort - 1},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: toPort - 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextFragment, SkipTrue: piece - 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextHopByHop, SkipTrue: header - 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextRouting, SkipTrue: header - 5},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextDestOptions, SkipTrue: header - 6, SkipFalse: toEnd - 6},
+		// piece:
+		bpf.LoadIndirect{Off: 2, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipTrue: toEnd - 8},
+		// header:
+		bpf.LoadIndirect{Off: 0, Size: 1},
+		bpf.StoreScratch{Src: bpf.RegA, N: scratchNext},
+		bpf.LoadIndirect{Off: 1, Size: 1}, // in units of 8 bytes, the first not counted; reserved, so 0, in a fragment header
+		bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: 1},
+		bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 3},
+		bpf.ALUOpX{Op: bpf.ALUOpAdd},
+		bpf.TAX{},
+		bpf.LoadScratch{Dst: bpf.RegA, N: scratchNext},
+	}
 }

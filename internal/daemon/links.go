@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"natlb/internal/control"
 	"natlb/internal/hostnet"
 	"natlb/ipvs"
+	"natlb/rewrite"
 )
 
 // links opens the director's interfaces, and opens them again when they come
@@ -25,7 +28,7 @@ type links struct {
 	links []dataplane.Link
 	ports [][]*dataplane.AFPacket // of each link, one for each shard
 
-	captured []uint32 // addresses that the filter names, sorted; nil: all IPv4
+	captured dataplane.Capture // what the filter lets in
 	filter   []bpf.RawInstruction
 	refused  bool               // a port has another filter: it would not take this one
 	steering dataplane.Steering // but for the side of the link
@@ -37,15 +40,11 @@ type links struct {
 func (l *links) capture(sc dataplane.Scope) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	addrs := scopeAddrs(sc)
-	if l.filter != nil && !l.refused && slices.Equal(addrs, l.captured) && (addrs == nil) == (l.captured == nil) {
+	captured := captureOf(sc)
+	if l.filter != nil && !l.refused && reflect.DeepEqual(captured, l.captured) {
 		return nil
 	}
-	l.captured, l.filter = addrs, dataplane.FilterIPv4ARP()
-	if addrs != nil {
-		l.filter = dataplane.FilterScope(addrs)
-	}
-	l.refused = true
+	l.captured, l.filter, l.refused = captured, dataplane.Filter(captured), true
 	for _, p := range slices.Concat(l.ports...) {
 		if err := p.SetFilter(l.filter); err != nil {
 			return fmt.Errorf("capture filter: %w", err)
@@ -61,8 +60,9 @@ func (l *links) capture(sc dataplane.Scope) error {
 func (l *links) steer(sc dataplane.Scope, byAddress bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st := dataplane.Steering{ByAddress: byAddress, VIPs: numbers4(sc.Owned, sc.Marked)}
-	if st.ByAddress == l.steering.ByAddress && slices.Equal(st.VIPs, l.steering.VIPs) {
+	st := dataplane.Steering{ByAddress: byAddress}
+	st.VIPs, st.VIPs6 = numbers(sc.Owned, sc.Marked)
+	if reflect.DeepEqual(st, l.steering) {
 		return nil
 	}
 	before := l.steering
@@ -82,24 +82,36 @@ func (l *links) fanoutProgram(i int) []bpf.RawInstruction {
 	return dataplane.FanoutProgram(st)
 }
 
-// scopeAddrs returns the addresses that a filter can name for a scope, sorted, or
-// nil when all IPv4 has to be captured.
-func scopeAddrs(sc dataplane.Scope) []uint32 {
-	all := len(sc.Owned) + len(sc.Servers) + len(sc.Marked)
-	if all > dataplane.MaxFilterAddrs || slices.ContainsFunc(sc.Services, ipvs.ServiceKey.IsMark) {
-		return nil
+// captureOf returns what has to be captured for a scope: its addresses, or all of
+// a family that has services for marks, or more addresses than a filter names.
+func captureOf(sc dataplane.Scope) (c dataplane.Capture) {
+	c.Addrs4, c.Addrs6 = numbers(sc.Owned, sc.Servers, sc.Marked)
+	c.All4, c.All6 = len(c.Addrs4) > dataplane.MaxFilterAddrs, len(c.Addrs6) > dataplane.MaxFilterAddrs
+	for _, key := range sc.Services {
+		c.All4 = c.All4 || key.IsMark() && !key.Is6()
+		c.All6 = c.All6 || key.IsMark() && key.Is6()
 	}
-	return numbers4(sc.Owned, sc.Servers, sc.Marked)
+	if c.All4 {
+		c.Addrs4 = nil
+	}
+	if c.All6 {
+		c.Addrs6 = nil
+	}
+	return c
 }
 
-// numbers4 returns each of the addresses once, sorted, and never nil.
-func numbers4(lists ...[]netip.Addr) []uint32 {
-	addrs := []uint32{}
+// numbers returns each of the addresses once, sorted, by family.
+func numbers(lists ...[]netip.Addr) (four []uint32, six []rewrite.Addr6) {
 	for _, addr := range slices.Concat(lists...) {
-		addrs = append(addrs, dataplane.Number4(addr))
+		if addr.Is4() {
+			four = append(four, dataplane.Number4(addr))
+		} else {
+			six = append(six, dataplane.Number6(addr))
+		}
 	}
-	slices.Sort(addrs)
-	return slices.Compact(addrs)
+	slices.Sort(four)
+	slices.SortFunc(six, func(a, b rewrite.Addr6) int { return cmp.Or(cmp.Compare(a.Hi, b.Hi), cmp.Compare(a.Lo, b.Lo)) })
+	return slices.Compact(four), slices.Compact(six)
 }
 
 // openLinks opens ports on every link, one for each shard, and notes what each

@@ -4,7 +4,11 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"natlb/dataplane"
+	"natlb/ipvs"
+	"natlb/rewrite"
 )
 
 // TestCaptureAgain checks that a filter which a port has refused is
@@ -20,6 +24,45 @@ func TestCaptureAgain(t *testing.T) {
 	}
 	if l.filter == nil {
 		t.Error("a link that comes back would be opened without a filter")
+	}
+}
+
+// TestCaptureOf is about which family has to be captured whole.
+func TestCaptureOf(t *testing.T) {
+	addrs := func(texts ...string) (all []netip.Addr) {
+		for _, text := range texts {
+			all = append(all, netip.MustParseAddr(text))
+		}
+		return all
+	}
+	both := dataplane.Scope{
+		Owned:   addrs("10.10.1.1", "fd10::2", "10.10.1.1", "fd10::1"),
+		Servers: addrs("10.20.0.11", "fd10::1"),
+	}
+	vip, rip := uint32(0x0a0a0101), uint32(0x0a14000b)
+	one, two := rewrite.Addr6{Hi: 0xfd10 << 48, Lo: 1}, rewrite.Addr6{Hi: 0xfd10 << 48, Lo: 2}
+	marked := func(six bool) dataplane.Scope {
+		sc := both
+		sc.Services = []ipvs.ServiceKey{{Mark: 1, V6: six}}
+		return sc
+	}
+	many := both
+	for i := range dataplane.MaxFilterAddrs {
+		many.Servers = append(many.Servers, dataplane.Addr6(rewrite.Addr6{Hi: 1, Lo: uint64(i)}))
+	}
+	for name, tt := range map[string]struct {
+		sc   dataplane.Scope
+		want dataplane.Capture
+	}{
+		"nothing":      {dataplane.Scope{}, dataplane.Capture{}},
+		"addresses":    {both, dataplane.Capture{Addrs4: []uint32{vip, rip}, Addrs6: []rewrite.Addr6{one, two}}},
+		"IPv4 marks":   {marked(false), dataplane.Capture{All4: true, Addrs6: []rewrite.Addr6{one, two}}},
+		"IPv6 marks":   {marked(true), dataplane.Capture{All6: true, Addrs4: []uint32{vip, rip}}},
+		"many of IPv6": {many, dataplane.Capture{All6: true, Addrs4: []uint32{vip, rip}}},
+	} {
+		if diff := cmp.Diff(tt.want, captureOf(tt.sc)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

@@ -17,18 +17,20 @@ import (
 // descriptions.
 const FlagLetters = "FSRPAU"
 
-// Packet says what an IPv4 packet in an Ethernet frame looks like. Protocol 6,
-// 17 and 132 use the ports, 1 the ICMP fields, others, and Raw ones, the payload
-// alone.
+// Packet says what an IP packet in an Ethernet frame looks like; its family is
+// that of Src. Protocol 6, 17 and 132 use the ports, 1 and 58 the ICMP fields,
+// others, and Raw ones, the payload alone.
 type Packet struct {
 	SrcMAC, DstMAC [6]byte
 	Src, Dst       netip.AddrPort // the ports of protocols without any are ignored
 	Proto          uint8
-	TTL            uint8 // 0 means 64
-	TOS            uint8
+	TTL            uint8 // or hop limit; 0 means 64
+	TOS            uint8 // or traffic class
 	ID             uint16
 	DF             bool
-	IPOptions      []byte // a multiple of 4
+	IPOptions      []byte      // a multiple of 4
+	FlowLabel      uint32      // IPv6
+	Extensions     []Extension // IPv6, in order
 	Payload        []byte
 	Raw            bool // no L4 header, whatever the protocol
 
@@ -44,12 +46,15 @@ type Packet struct {
 
 	ZeroSum  bool // UDP without a checksum
 	BadSum   bool // a wrong L4 checksum
-	BadIPSum bool // a wrong header checksum
+	BadIPSum bool // a wrong header checksum, of IPv4
 }
 
 // Frame returns the Ethernet frame of p, with everything computed and without
 // padding. It panics on a Packet that makes none: tests write constants.
 func (p Packet) Frame() []byte {
+	if p.Src.Addr().Is6() {
+		return p.frame6()
+	}
 	ip := &layers.IPv4{
 		Version: 4, TTL: p.TTL, TOS: p.TOS, Id: p.ID, Protocol: layers.IPProtocol(p.Proto),
 		SrcIP: p.Src.Addr().AsSlice(), DstIP: p.Dst.Addr().AsSlice(),
@@ -70,13 +75,7 @@ func (p Packet) Frame() []byte {
 	}
 	frame := serialize(append(stack, gopacket.Payload(p.Payload))...)
 	frame = frame[:14+int(binary.BigEndian.Uint16(frame[16:]))] // without Ethernet padding
-	if p.ZeroSum {
-		frame[40], frame[41] = 0, 0
-	}
-	if at := sumOffset(p.Proto); p.BadSum && at > 0 {
-		frame[34+at] ^= 0x55
-		frame[34+at+1] ^= 0x55
-	}
+	p.spoil(frame[34:])
 	if len(p.IPOptions) > 0 {
 		frame = append(frame[:34:34], append(p.IPOptions, frame[34:]...)...)
 		frame[14] = 0x45 + byte(len(p.IPOptions)/4)
@@ -89,7 +88,18 @@ func (p Packet) Frame() []byte {
 	return frame
 }
 
-func (p Packet) transport(ip *layers.IPv4) []gopacket.SerializableLayer {
+// spoil makes the checksum of a transport header what p wants it to be.
+func (p Packet) spoil(transport []byte) {
+	if p.ZeroSum {
+		transport[6], transport[7] = 0, 0
+	}
+	if at := sumOffset(p.Proto); p.BadSum && at > 0 {
+		transport[at] ^= 0x55
+		transport[at+1] ^= 0x55
+	}
+}
+
+func (p Packet) transport(ip gopacket.NetworkLayer) []gopacket.SerializableLayer {
 	switch p.Proto {
 	case 6:
 		t := &layers.TCP{
@@ -101,22 +111,35 @@ func (p Packet) transport(ip *layers.IPv4) []gopacket.SerializableLayer {
 		for o := p.TCPOptions; len(o) > 0; o = o[o[1]:] {
 			t.Options = append(t.Options, layers.TCPOption{OptionType: layers.TCPOptionKind(o[0]), OptionLength: o[1], OptionData: o[2:o[1]]})
 		}
-		t.SetNetworkLayerForChecksum(ip)
+		forChecksum(t, ip)
 		return []gopacket.SerializableLayer{t}
 	case 17:
 		u := &layers.UDP{SrcPort: layers.UDPPort(p.Src.Port()), DstPort: layers.UDPPort(p.Dst.Port())}
-		u.SetNetworkLayerForChecksum(ip)
+		forChecksum(u, ip)
 		return []gopacket.SerializableLayer{u}
 	case 1:
 		return []gopacket.SerializableLayer{&layers.ICMPv4{
 			TypeCode: layers.CreateICMPv4TypeCode(p.Type, p.Code), Id: uint16(p.Rest >> 16), Seq: uint16(p.Rest),
 		}}
+	case 58:
+		i := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(p.Type, p.Code)}
+		forChecksum(i, ip)
+		return []gopacket.SerializableLayer{i, gopacket.Payload(binary.BigEndian.AppendUint32(nil, p.Rest))}
 	}
 	return nil
 }
 
+// forChecksum tells a layer whose pseudo header its checksum takes in.
+func forChecksum(l interface {
+	SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
+}, ip gopacket.NetworkLayer) {
+	if err := l.SetNetworkLayerForChecksum(ip); err != nil {
+		panic(fmt.Sprintf("packettest: %v", err))
+	}
+}
+
 func sumOffset(proto uint8) int {
-	return map[uint8]int{6: 16, 17: 6, 1: 2, 132: 8}[proto]
+	return map[uint8]int{6: 16, 17: 6, 1: 2, 58: 2, 132: 8}[proto]
 }
 
 // ARPRequest returns the broadcast question of who who has target.
@@ -172,23 +195,27 @@ func Fragments(frame []byte, size int) [][]byte {
 	return out
 }
 
-// Partial turns a finished TCP, UDP or SCTP frame without IP options into one whose
-// checksum is left to the outlet, and with mss above 0 into a super-packet of
-// segments with mss bytes of payload, as a veth or virtio device hands it over.
+// Partial turns a finished TCP, UDP or SCTP frame without IP options or extension
+// headers into one whose checksum is left to the outlet, and with mss above 0 into
+// a super-packet of segments with mss bytes of payload, as a veth or virtio device
+// hands it over.
 func Partial(frame []byte, mss int) dataplane.Frame {
-	proto := frame[23]
+	proto, start, tcp := frame[23], 34, uint8(dataplane.GSOTCPv4)
+	if frame[14]>>4 == 6 {
+		proto, start, tcp = frame[20], 54, dataplane.GSOTCPv6
+	}
 	at := sumOffset(proto)
-	binary.BigEndian.PutUint16(frame[34+at:], pseudoSum(frame[14:34], len(frame)-34))
+	binary.BigEndian.PutUint16(frame[start+at:], pseudoSum(frame[14:start], proto, len(frame)-start))
 	if proto == 132 {
-		clear(frame[34+at : 34+at+4])
+		clear(frame[start+at : start+at+4])
 	}
 	f := dataplane.Frame{Data: frame, WireLen: uint32(len(frame)), Offload: dataplane.Offload{
-		Flags: dataplane.OffloadNeedsCsum, CsumStart: 34, CsumOffset: uint16(at),
+		Flags: dataplane.OffloadNeedsCsum, CsumStart: uint16(start), CsumOffset: uint16(at),
 	}}
 	if mss > 0 {
-		f.Offload.GSO, f.Offload.GSOSize, f.Offload.HdrLen = dataplane.GSOUDPL4, uint16(mss), 42
+		f.Offload.GSO, f.Offload.GSOSize, f.Offload.HdrLen = dataplane.GSOUDPL4, uint16(mss), uint16(start)+8
 		if proto == 6 {
-			f.Offload.GSO, f.Offload.HdrLen = dataplane.GSOTCPv4, 34+uint16(frame[46]>>4)*4
+			f.Offload.GSO, f.Offload.HdrLen = tcp, uint16(start)+uint16(frame[start+12]>>4)*4
 		}
 	}
 	return f

@@ -15,13 +15,14 @@ import (
 //	10.10.1.1 > 10.10.3.6 ttl=64 DF TCP 7777>2200 RA seq=0 ack=1001 len=0
 //
 // with BADIPSUM, BADSUM and nosum for checksums, and the packet that an ICMP
-// error quotes, or that is inside an IPIP, GRE or GUE packet, in braces.
+// error quotes, or that is inside an IPIP, GRE or GUE packet, in braces; an IPv6
+// packet the same with hop= for ttl=.
 func Describe(frame []byte) string {
 	if len(frame) < 14 {
 		return "short"
 	}
 	switch t := binary.BigEndian.Uint16(frame[12:]); t {
-	case 0x0800:
+	case 0x0800, 0x86dd:
 		return DescribeIP(frame[14:])
 	case 0x0806:
 		return describeARP(frame[14:])
@@ -42,11 +43,18 @@ func DescribeFrame(f *dataplane.Frame) string {
 	if start < 34 || at+2 > len(f.Data) {
 		return Describe(f.Data) + " BADPARTIAL"
 	}
-	end := 14 + int(binary.BigEndian.Uint16(f.Data[16:]))
+	end, proto := 14+int(binary.BigEndian.Uint16(f.Data[16:])), f.Data[23]
+	if f.Data[14]>>4 == 6 && len(f.Data) >= 54 {
+		h := walk6(f.Data[14:])
+		end, proto = 54+int(binary.BigEndian.Uint16(f.Data[18:])), h.proto
+		if start != 14+h.at {
+			return Describe(f.Data) + " BADPARTIAL"
+		}
+	}
 	if end > len(f.Data) || at+2 > end {
 		return Describe(f.Data) + " BADPARTIAL"
 	}
-	pseudo, verdict := pseudoSum(f.Data[14:start], end-start), " partial"
+	pseudo, verdict := pseudoSum(f.Data[14:start], proto, end-start), " partial"
 	if binary.BigEndian.Uint16(f.Data[at:]) != pseudo {
 		verdict = " BADPARTIAL"
 	}
@@ -74,8 +82,11 @@ func describeARP(b []byte) string {
 	return fmt.Sprintf("ARP %v is-at %v", sender, net.HardwareAddr(b[8:14]))
 }
 
-// DescribeIP is Describe for an IPv4 packet without Ethernet header.
+// DescribeIP is Describe for an IP packet without Ethernet header.
 func DescribeIP(b []byte) string {
+	if len(b) > 0 && b[0]>>4 == 6 {
+		return describe6(b)
+	}
 	if len(b) < 20 || len(b) < int(b[0]&15)*4 {
 		return "short"
 	}
@@ -100,22 +111,25 @@ func DescribeIP(b []byte) string {
 	switch {
 	case field&0x1fff != 0:
 	case proto == 6 && len(p) >= 14:
-		return out + describeTCP(b[:header], p, whole)
+		return out + describeTCP(p, whole, whole && !l4SumOK(b[:header], 6, p))
 	case proto == 17 && len(p) >= 8:
-		return out + describeUDP(b[:header], p, whole)
+		return out + describeUDP(p, whole, whole && !l4SumOK(b[:header], 17, p))
 	case proto == 132 && len(p) >= 12:
 		return out + describeSCTP(p, whole)
 	case proto == 1 && len(p) >= 8:
 		return out + describeICMP(p, field&0x2000 == 0)
 	case proto == 4 && whole:
 		return out + fmt.Sprintf(" IPIP { %s }", DescribeIP(p))
+	case proto == 41 && whole:
+		return out + fmt.Sprintf(" IP6IP { %s }", DescribeIP(p))
 	case proto == 47 && whole && len(p) >= 8 && binary.BigEndian.Uint16(p[2:]) == 0x0800:
 		return out + describeGRE(p)
 	}
 	return out + fmt.Sprintf(" proto=%d len=%d", proto, len(p))
 }
 
-func describeTCP(ip, p []byte, whole bool) string {
+// describeTCP describes the TCP segment p, whose checksum is known to be bad or not.
+func describeTCP(p []byte, whole, bad bool) string {
 	flags := ""
 	for i, c := range FlagLetters {
 		if p[13]>>i&1 != 0 {
@@ -127,16 +141,16 @@ func describeTCP(ip, p []byte, whole bool) string {
 		return out + " (truncated)"
 	}
 	return out + fmt.Sprintf(" seq=%d ack=%d len=%d", binary.BigEndian.Uint32(p[4:]), binary.BigEndian.Uint32(p[8:]), len(p)-int(p[12]>>4)*4) +
-		badIf(!l4SumOK(ip, p))
+		badIf(bad)
 }
 
-func describeUDP(ip, p []byte, whole bool) string {
+func describeUDP(p []byte, whole, bad bool) string {
 	length := binary.BigEndian.Uint16(p[4:])
 	out := fmt.Sprintf(" UDP %d>%d len=%d", binary.BigEndian.Uint16(p), binary.BigEndian.Uint16(p[2:]), int(length)-8)
 	if binary.BigEndian.Uint16(p[6:]) == 0 {
 		out += " nosum"
 	} else {
-		out += badIf(whole && len(p) >= int(length) && !l4SumOK(ip, p))
+		out += badIf(bad && len(p) >= int(length))
 	}
 	if whole && len(p) >= 32 && binary.BigEndian.Uint32(p[8:]) == 0x40000 && p[12]>>4 == 4 {
 		out += fmt.Sprintf(" GUE { %s }", DescribeIP(p[12:]))
@@ -169,13 +183,18 @@ func badIf(bad bool) string {
 	return ""
 }
 
-func l4SumOK(ip, p []byte) bool {
-	return sum(p, []byte{byte(pseudoSum(ip, len(p)) >> 8), byte(pseudoSum(ip, len(p)))}) == 0xffff
+func l4SumOK(ip []byte, proto uint8, p []byte) bool {
+	pseudo := pseudoSum(ip, proto, len(p))
+	return sum(p, []byte{byte(pseudo >> 8), byte(pseudo)}) == 0xffff
 }
 
 // pseudoSum returns the sum of the pseudo header, not complemented.
-func pseudoSum(ip []byte, length int) uint16 {
-	return sum(ip[12:20], []byte{0, ip[9], byte(length >> 8), byte(length)})
+func pseudoSum(ip []byte, proto uint8, length int) uint16 {
+	addrs := ip[12:20]
+	if ip[0]>>4 == 6 {
+		addrs = ip[8:40]
+	}
+	return sum(addrs, []byte{0, proto, byte(length >> 8), byte(length)})
 }
 
 // sum is the ones' complement sum as RFC 1071 words it, one word at a time:
