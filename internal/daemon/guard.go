@@ -101,15 +101,15 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 		if l.Side&dataplane.DIPSide != 0 {
 			r.DIPLinks = append(r.DIPLinks, l.Name)
 		}
-		if p.links[i].Forwarding && why == "" {
+		switch {
+		case why != "":
+		case p.links[i].Forwarding:
 			why = "the host forwards packets (net.ipv4.ip_forward is 1)"
+		case p.links[i].Forwarding6 && has6(sc):
+			why = "the host forwards IPv6 packets (net.ipv6.conf." + l.Name + ".forwarding is 1)"
 		}
 	}
-	for _, addr := range p.view.OwnAddrs() {
-		if addr.Is4() {
-			r.Locals = append(r.Locals, addr)
-		}
-	}
+	r.Locals = p.view.OwnAddrs()
 	forwards := why != ""
 	for _, key := range sc.Services {
 		if vip := key.VIP; vip.IsValid() && p.view.IsLocal(vip.Addr()) {
@@ -138,6 +138,12 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 		}
 	}
 	return r, why
+}
+
+// has6 reports whether any of the scope is IPv6.
+func has6(sc dataplane.Scope) bool {
+	return slices.ContainsFunc(slices.Concat(sc.Owned, sc.Servers, sc.Marked), netip.Addr.Is6) ||
+		slices.ContainsFunc(sc.Services, ipvs.ServiceKey.Is6)
 }
 
 // mostPorts is how many ports of one firewall-mark rule are guarded one by one;

@@ -25,8 +25,9 @@ const applyTries = 3
 
 // GuardRules says what the host's kernel must not see. Only untagged frames
 // that are addressed to the host's own MAC are concerned: bridges keep
-// bridging, and broadcast, multicast and ARP reach the host as ever. All
-// addresses are IPv4; the order of the lists does not matter.
+// bridging, and broadcast, multicast and ARP reach the host as ever, and so does
+// neighbour discovery for its own addresses. Addresses are IPv4 or IPv6, without
+// zones; the order of the lists does not matter.
 type GuardRules struct {
 	// VIPLinks and DIPLinks are names of interfaces; a one-arm director names
 	// the same one in both.

@@ -371,7 +371,7 @@ func TestApplyTouchesItsOwnTableOnly(t *testing.T) {
 		p.dport = port
 		lab.check(t, p, want)
 	}
-	if got, want := chains(t), "natlb/dip-side natlb/in-vip0 natlb/vip-side other/in"; got != want {
+	if got, want := chains(t), "natlb/dip-side natlb/dip-side6 natlb/in-vip0 natlb/vip-side natlb/vip-side6 other/in"; got != want {
 		t.Errorf("chains = %q, want %q", got, want)
 	}
 	must(t, NewGuard(nil).Remove()) // by a run that never applied
@@ -469,8 +469,8 @@ func TestGuardAvailableLeavesNothing(t *testing.T) {
 
 func TestApplyRefusesWhatItCannotGuard(t *testing.T) {
 	for name, r := range map[string]GuardRules{
-		"IPv6 server":      {Servers: []netip.Addr{addr("2001:db8::1")}},
-		"IPv6 service":     {Services: []GuardService{service(ipvs.TCP, "[2001:db8::1]:80")}},
+		"server in a zone": {Servers: []netip.Addr{addr("fe80::1%eth0")}},
+		"service nowhere":  {Services: []GuardService{{Proto: ipvs.TCP}}},
 		"invalid address":  {Locals: []netip.Addr{{}}},
 		"without protocol": {Services: []GuardService{service(ipvs.AnyProtocol, "10.1.0.1:80")}},
 	} {

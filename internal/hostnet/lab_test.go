@@ -194,7 +194,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// tap is an ETH_P_ALL packet socket, as the data plane's.
+// tap is a packet socket: of newTap an ETH_P_ALL one, as the data plane's.
 type tap struct {
 	t     *testing.T
 	fd    int
@@ -203,13 +203,19 @@ type tap struct {
 
 func newTap(t *testing.T, name string) *tap {
 	t.Helper()
-	const all = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8
+	return newTapOf(t, name, unix.ETH_P_ALL)
+}
+
+// newTapOf makes a tap for one type of frames. But for ETH_P_ALL it is behind the
+// guard, where the IP stack is.
+func newTapOf(t *testing.T, name string, kind uint16) *tap {
+	t.Helper()
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	must(t, err)
 	t.Cleanup(func() { unix.Close(fd) })
 	index := link(t, name).Attrs().Index
 	must(t, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1))
-	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}))
+	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: kind>>8 | kind<<8, Ifindex: index}))
 	return &tap{t, fd, index}
 }
 

@@ -46,14 +46,14 @@ func clearTable(conn *nftables.Conn, name string) {
 func GuardAvailable() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	ip := netip.AddrFrom4([4]byte{192, 0, 2, 1})
-	rs, err := newRuleset(GuardRules{
-		OwnedVIPs: []netip.Addr{ip}, Servers: []netip.Addr{ip}, Locals: []netip.Addr{ip},
-		Services: []GuardService{
-			{Proto: ipvs.TCP, VIP: netip.AddrPortFrom(ip, 80)},
-			{Proto: ipvs.UDP, VIP: netip.AddrPortFrom(ip, 0)},
-		},
-	})
+	both := []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 1}), netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: 1})}
+	rules := GuardRules{OwnedVIPs: both, Servers: both, Locals: both}
+	for _, ip := range both {
+		rules.Services = append(rules.Services,
+			GuardService{Proto: ipvs.TCP, VIP: netip.AddrPortFrom(ip, 80)},
+			GuardService{Proto: ipvs.UDP, VIP: netip.AddrPortFrom(ip, 0)})
+	}
+	rs, err := newRuleset(rules)
 	if err != nil {
 		return fmt.Errorf("guard: %w", err)
 	}

@@ -22,13 +22,6 @@ const elementsPerMessage = 1000
 // on the same interface does not matter: a packet must pass them all.
 const guardPriority = nftables.ChainPriority(0)
 
-// Keys of the sets, as nft prints them. Each part of a key fills whole words.
-var (
-	addrKey     = nftables.TypeIPAddr
-	protoKey    = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto)
-	endpointKey = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
-)
-
 // guardLink is an interface that carries a chain.
 type guardLink struct {
 	name     string
@@ -36,10 +29,15 @@ type guardLink struct {
 	vip, dip bool
 }
 
-// ruleset is GuardRules in canonical form: the elements of each set sorted and
-// unique, in the kernel's byte layout.
+// ruleset is GuardRules in canonical form.
 type ruleset struct {
 	links     []guardLink
+	four, six familySets
+}
+
+// familySets are the elements of the sets of one family, each list sorted and
+// unique, in the kernel's byte layout.
+type familySets struct {
 	owned     [][]byte // VIP
 	services  [][]byte // VIP . protocol . VPort
 	protocols [][]byte // VIP . protocol: services on all ports
@@ -50,105 +48,124 @@ type ruleset struct {
 
 func newRuleset(r GuardRules) (rs ruleset, err error) {
 	for _, list := range []struct {
-		set   *[][]byte
+		set   func(*familySets) *[][]byte
 		addrs []netip.Addr
-	}{{&rs.owned, r.OwnedVIPs}, {&rs.servers, r.Servers}, {&rs.locals, r.Locals}} {
+	}{
+		{func(s *familySets) *[][]byte { return &s.owned }, r.OwnedVIPs},
+		{func(s *familySets) *[][]byte { return &s.servers }, r.Servers},
+		{func(s *familySets) *[][]byte { return &s.locals }, r.Locals},
+	} {
 		for _, ip := range list.addrs {
-			key, err := appendAddr(nil, ip)
+			sets, key, err := rs.of(ip)
 			if err != nil {
 				return rs, err
 			}
-			*list.set = append(*list.set, key)
+			*list.set(sets) = append(*list.set(sets), key)
 		}
 	}
 	for _, s := range r.Services {
 		if s.Proto == ipvs.AnyProtocol {
 			return rs, fmt.Errorf("service on %v has no protocol", s.VIP)
 		}
-		key, err := appendAddr(nil, s.VIP.Addr())
+		sets, key, err := rs.of(s.VIP.Addr())
 		if err != nil {
 			return rs, err
 		}
 		key = append(key, byte(s.Proto), 0, 0, 0)
-		rs.fragments = append(rs.fragments, key)
+		sets.fragments = append(sets.fragments, key)
 		if port := s.VIP.Port(); port == 0 {
-			rs.protocols = append(rs.protocols, key)
+			sets.protocols = append(sets.protocols, key)
 		} else {
-			rs.services = append(rs.services, append(bytes.Clone(key), byte(port>>8), byte(port), 0, 0))
+			sets.services = append(sets.services, append(bytes.Clone(key), byte(port>>8), byte(port), 0, 0))
 		}
 	}
-	for _, set := range rs.sets() {
+	for _, set := range append(rs.four.all(), rs.six.all()...) {
 		slices.SortFunc(*set, bytes.Compare)
 		*set = slices.CompactFunc(*set, bytes.Equal)
 	}
 	return rs, nil
 }
 
-func appendAddr(key []byte, ip netip.Addr) ([]byte, error) {
+// of returns the sets of an address's family, and the address as their key.
+func (rs *ruleset) of(ip netip.Addr) (*familySets, []byte, error) {
 	ip = ip.Unmap()
-	if !ip.Is4() {
-		return nil, fmt.Errorf("address %v is not IPv4", ip)
+	switch {
+	case ip.Is4():
+		return &rs.four, ip.AsSlice(), nil
+	case ip.Is6() && ip.Zone() == "":
+		return &rs.six, ip.AsSlice(), nil
 	}
-	b := ip.As4()
-	return append(key, b[:]...), nil
+	return nil, nil, fmt.Errorf("%v is no address for the guard", ip)
 }
 
-func (rs *ruleset) sets() []*[][]byte {
-	return []*[][]byte{&rs.owned, &rs.services, &rs.protocols, &rs.fragments, &rs.servers, &rs.locals}
+func (s *familySets) all() []*[][]byte {
+	return []*[][]byte{&s.owned, &s.services, &s.protocols, &s.fragments, &s.servers, &s.locals}
 }
 
-func (rs *ruleset) equal(o *ruleset) bool {
-	theirs := o.sets()
-	for i, set := range rs.sets() {
+func (s *familySets) equal(o *familySets) bool {
+	theirs := o.all()
+	for i, set := range s.all() {
 		if !slices.EqualFunc(*set, *theirs[i], bytes.Equal) {
 			return false
 		}
 	}
-	return slices.Equal(rs.links, o.links)
+	return true
 }
 
-// queue adds the table called name to conn's next transaction.
+func (rs *ruleset) equal(o *ruleset) bool {
+	return rs.four.equal(&o.four) && rs.six.equal(&o.six) && slices.Equal(rs.links, o.links)
+}
+
+// queue adds the table called name to conn's next transaction. Sets and chains of
+// IPv6 have a 6 behind their names.
 //
 //	chain vip-side   daddr @owned | daddr.proto.dport @services | daddr.proto @protocols |
 //	                 not the first fragment, daddr.proto @fragments          -> drop
 //	chain dip-side   saddr @servers, daddr not @locals                       -> drop
-//	chain in-IF      not IPv4, tagged, not to our MAC -> accept; jump vip-side, jump dip-side
+//	chain in-IF      not to our MAC -> accept; by untagged type: jump vip-side, jump dip-side
 func (rs *ruleset) queue(conn *nftables.Conn, name string) error {
 	t := conn.AddTable(&nftables.Table{Name: name, Family: nftables.TableFamilyNetdev})
 	b := &tableBuilder{conn: conn, table: t}
-
-	owned := b.set("owned", addrKey, rs.owned)
-	services := b.set("services", endpointKey, rs.services)
-	protocols := b.set("protocols", protoKey, rs.protocols)
-	fragments := b.set("fragments", protoKey, rs.fragments)
-	servers := b.set("servers", addrKey, rs.servers)
-	locals := b.set("locals", addrKey, rs.locals)
-
-	vipSide := conn.AddChain(&nftables.Chain{Name: "vip-side", Table: t})
-	b.rule(vipSide, loadDestination(), in(owned), drop())
-	b.rule(vipSide, loadDestination(), loadProtocol(), loadPort(), in(services), drop())
-	b.rule(vipSide, loadDestination(), loadProtocol(), in(protocols), drop())
-	b.rule(vipSide, notFirstFragment(), loadDestination(), loadProtocol(), in(fragments), drop())
-
-	dipSide := conn.AddChain(&nftables.Chain{Name: "dip-side", Table: t})
-	b.rule(dipSide, loadSource(), in(servers), loadDestination(), notIn(locals), drop())
-
+	families := []*family{ipv4, ipv6}
+	b.sides(ipv4, &rs.four)
+	b.sides(ipv6, &rs.six)
 	for _, l := range rs.links {
 		priority := guardPriority
 		c := conn.AddChain(&nftables.Chain{
 			Name: "in-" + l.name, Table: t, Device: l.name, Type: nftables.ChainTypeFilter,
 			Hooknum: nftables.ChainHookIngress, Priority: &priority,
 		})
-		b.rule(c, notUntaggedIPv4(), accept())
 		b.rule(c, notToHost(), accept())
-		if l.vip {
-			b.rule(c, jump(vipSide.Name))
-		}
-		if l.dip {
-			b.rule(c, jump(dipSide.Name))
+		for _, f := range families {
+			if l.vip {
+				b.rule(c, untagged(f.etherType), jump(f.vipSide()))
+			}
+			if l.dip {
+				b.rule(c, untagged(f.etherType), jump(f.dipSide()))
+			}
 		}
 	}
 	return b.err
+}
+
+// sides adds the sets of a family and its two chains.
+func (b *tableBuilder) sides(f *family, sets *familySets) {
+	addrKey, protoKey, endpointKey := f.keys()
+	owned := b.set("owned"+f.suffix, addrKey, sets.owned)
+	services := b.set("services"+f.suffix, endpointKey, sets.services)
+	protocols := b.set("protocols"+f.suffix, protoKey, sets.protocols)
+	fragments := b.set("fragments"+f.suffix, protoKey, sets.fragments)
+	servers := b.set("servers"+f.suffix, addrKey, sets.servers)
+	locals := b.set("locals"+f.suffix, addrKey, sets.locals)
+
+	vipSide := b.conn.AddChain(&nftables.Chain{Name: f.vipSide(), Table: b.table})
+	b.rule(vipSide, f.destination, in(owned), drop())
+	b.rule(vipSide, f.destination, f.protocol, f.port, in(services), drop())
+	b.rule(vipSide, f.destination, f.protocol, in(protocols), drop())
+	b.rule(vipSide, f.notFirst, f.destination, f.protocol, in(fragments), drop())
+
+	dipSide := b.conn.AddChain(&nftables.Chain{Name: f.dipSide(), Table: b.table})
+	b.rule(dipSide, f.source, in(servers), f.destination, notIn(locals), drop())
 }
 
 // tableBuilder adds sets and rules and keeps the first error.
@@ -179,25 +196,6 @@ func (b *tableBuilder) rule(c *nftables.Chain, parts ...[]expr.Any) {
 	b.conn.AddRule(&nftables.Rule{Table: b.table, Chain: c, Exprs: slices.Concat(parts...)})
 }
 
-// Registers of 4 bytes. Loads of a key's parts fill consecutive ones.
-const (
-	reg0 = unix.NFT_REG32_00 + iota
-	reg1
-	reg2
-)
-
-func load(base expr.PayloadBase, offset, length, register uint32) []expr.Any {
-	return []expr.Any{&expr.Payload{Base: base, Offset: offset, Len: length, DestRegister: register}}
-}
-
-// Offsets into the IPv4 header (RFC 791 section 3.1) and the port words that
-// TCP, UDP and SCTP have in common. The port is not there to be loaded in a
-// fragment that is not the first: the rule then does not match.
-func loadSource() []expr.Any      { return load(expr.PayloadBaseNetworkHeader, 12, 4, reg0) }
-func loadDestination() []expr.Any { return load(expr.PayloadBaseNetworkHeader, 16, 4, reg0) }
-func loadProtocol() []expr.Any    { return load(expr.PayloadBaseNetworkHeader, 9, 1, reg1) }
-func loadPort() []expr.Any        { return load(expr.PayloadBaseTransportHeader, 2, 2, reg2) }
-
 func in(s *nftables.Set) []expr.Any {
 	return []expr.Any{&expr.Lookup{SourceRegister: reg0, SetName: s.Name, SetID: s.ID}}
 }
@@ -206,19 +204,12 @@ func notIn(s *nftables.Set) []expr.Any {
 	return []expr.Any{&expr.Lookup{SourceRegister: reg0, SetName: s.Name, SetID: s.ID, Invert: true}}
 }
 
-// notFirstFragment matches a fragment offset other than 0.
-func notFirstFragment() []expr.Any {
-	return append(load(expr.PayloadBaseNetworkHeader, 6, 2, reg0),
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 2, Mask: []byte{0x1f, 0xff}, Xor: []byte{0, 0}},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: []byte{0, 0}})
-}
-
-// notUntaggedIPv4 reads the type from the Ethernet header: for a frame with a
-// VLAN tag, even one kept in metadata, that is the tag's, and the frame is not
-// this interface's but the VLAN's.
-func notUntaggedIPv4() []expr.Any {
+// untagged matches frames of one type. It reads that from the Ethernet header: for
+// a frame with a VLAN tag, even one kept in metadata, it is the tag's, and the frame
+// is not this interface's but the VLAN's.
+func untagged(etherType uint16) []expr.Any {
 	return append(load(expr.PayloadBaseLLHeader, 12, 2, reg0),
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: []byte{unix.ETH_P_IP >> 8, unix.ETH_P_IP & 0xff}})
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{byte(etherType >> 8), byte(etherType)}})
 }
 
 // notToHost matches what the kernel neither forwards nor takes for its own by
