@@ -42,8 +42,8 @@ func (a *announcer) stop() {
 func vips(sc dataplane.Scope) map[netip.Addr]bool {
 	vips := map[netip.Addr]bool{}
 	for _, key := range sc.Services {
-		if key.VIP.Addr().Is4() {
-			vips[key.VIP.Addr()] = true
+		if vip := key.VIP.Addr(); vip.IsValid() {
+			vips[vip] = true
 		}
 	}
 	for _, vip := range sc.Marked {

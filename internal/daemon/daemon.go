@@ -82,6 +82,9 @@ func (d *daemon) close() {
 	if d.host != nil {
 		d.host.Close()
 	}
+	if d.links.groups != nil {
+		d.links.groups.Close()
+	}
 }
 
 // open makes everything that a director needs, and starts nothing.

@@ -113,10 +113,10 @@ func planned(sc dataplane.Scope, changes []ipvs.Change) dataplane.Scope {
 		switch {
 		case c.Kind == ipvs.AddService && key.IsMark():
 			sc.Services = append(sc.Services, key)
-		case c.Kind == ipvs.AddService && key.VIP.Addr().Is4():
+		case c.Kind == ipvs.AddService && key.VIP.IsValid():
 			sc.Services = append(sc.Services, key)
 			sc.Owned = append(sc.Owned, key.VIP.Addr())
-		case c.Kind == ipvs.AddDestination && rip.Is4():
+		case c.Kind == ipvs.AddDestination && rip.IsValid():
 			sc.Servers = append(sc.Servers, rip)
 		}
 	}

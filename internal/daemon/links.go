@@ -33,6 +33,9 @@ type links struct {
 	refused  bool               // a port has another filter: it would not take this one
 	steering dataplane.Steering // but for the side of the link
 	heard    []hearing          // of each link
+
+	groups *hostnet.Groups // in which neighbours ask for VIPs of IPv6
+	vips   []netip.Addr    // the VIPs of IPv6
 }
 
 // capture makes the ports catch what concerns the scope, and nothing else of the
@@ -40,6 +43,10 @@ type links struct {
 func (l *links) capture(sc dataplane.Scope) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if vips := vips6(sc); !slices.Equal(vips, l.vips) {
+		l.vips = vips
+		l.listen()
+	}
 	captured := captureOf(sc)
 	if l.filter != nil && !l.refused && reflect.DeepEqual(captured, l.captured) {
 		return nil
@@ -54,14 +61,27 @@ func (l *links) capture(sc dataplane.Scope) error {
 	return nil
 }
 
+// listen makes the host a member of the groups in which neighbours ask for the
+// VIPs. Without them they may ask in vain, and all else works.
+func (l *links) listen() {
+	var indices []int
+	for i, ports := range l.ports {
+		if l.links[i].Side&dataplane.VIPSide != 0 {
+			indices = append(indices, ports[0].Index())
+		}
+	}
+	if err := l.groups.Set(indices, l.vips); err != nil && l.d.faults.allow(err.Error()) {
+		l.d.cfg.Log.Warn("neighbours may not find VIPs of IPv6", "err", err)
+	}
+}
+
 // steer makes the kernel give each packet to the shard that owns its client. What
 // it gives to another is handed over: a program that it does not take costs time
 // and nothing else.
 func (l *links) steer(sc dataplane.Scope, byAddress bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	st := dataplane.Steering{ByAddress: byAddress}
-	st.VIPs, st.VIPs6 = numbers(sc.Owned, sc.Marked)
+	st := dataplane.Steering{ByAddress: byAddress, VIPs: numbers4(sc.Owned, sc.Marked), VIPs6: numbers6(sc.Owned, sc.Marked)}
 	if reflect.DeepEqual(st, l.steering) {
 		return nil
 	}
@@ -85,39 +105,77 @@ func (l *links) fanoutProgram(i int) []bpf.RawInstruction {
 // captureOf returns what has to be captured for a scope: its addresses, or all of
 // a family that has services for marks, or more addresses than a filter names.
 func captureOf(sc dataplane.Scope) (c dataplane.Capture) {
-	c.Addrs4, c.Addrs6 = numbers(sc.Owned, sc.Servers, sc.Marked)
-	c.All4, c.All6 = len(c.Addrs4) > dataplane.MaxFilterAddrs, len(c.Addrs6) > dataplane.MaxFilterAddrs
-	for _, key := range sc.Services {
-		c.All4 = c.All4 || key.IsMark() && !key.Is6()
-		c.All6 = c.All6 || key.IsMark() && key.Is6()
+	lists := [][]netip.Addr{sc.Owned, sc.Servers, sc.Marked}
+	four, six := 0, 0
+	for _, list := range lists {
+		for _, addr := range list {
+			if addr.Is4() {
+				four++
+			} else {
+				six++
+			}
+		}
 	}
-	if c.All4 {
-		c.Addrs4 = nil
+	c.All4, c.All6 = four > dataplane.MaxFilterAddrs, six > dataplane.MaxFilterAddrs
+	for i := range sc.Services {
+		key := &sc.Services[i]
+		c.All4 = c.All4 || key.IsMark() && !key.V6
+		c.All6 = c.All6 || key.IsMark() && key.V6
 	}
-	if c.All6 {
-		c.Addrs6 = nil
+	if !c.All4 {
+		c.Addrs4 = numbers4(lists...)
+	}
+	if !c.All6 {
+		c.Addrs6 = numbers6(lists...)
 	}
 	return c
 }
 
-// numbers returns each of the addresses once, sorted, by family.
-func numbers(lists ...[]netip.Addr) (four []uint32, six []rewrite.Addr6) {
-	for _, addr := range slices.Concat(lists...) {
-		if addr.Is4() {
-			four = append(four, dataplane.Number4(addr))
-		} else {
-			six = append(six, dataplane.Number6(addr))
+// vips6 returns the VIPs of IPv6 that clients know.
+func vips6(sc dataplane.Scope) (vips []netip.Addr) {
+	for i := range sc.Services {
+		if vip := sc.Services[i].VIP.Addr(); vip.Is6() {
+			vips = append(vips, vip)
 		}
 	}
-	slices.Sort(four)
-	slices.SortFunc(six, func(a, b rewrite.Addr6) int { return cmp.Or(cmp.Compare(a.Hi, b.Hi), cmp.Compare(a.Lo, b.Lo)) })
-	return slices.Compact(four), slices.Compact(six)
+	for _, vip := range sc.Marked {
+		if vip.Is6() {
+			vips = append(vips, vip)
+		}
+	}
+	return vips
+}
+
+// numbers4 returns each of the IPv4 addresses once, sorted.
+func numbers4(lists ...[]netip.Addr) (addrs []uint32) {
+	for _, list := range lists {
+		for _, addr := range list {
+			if addr.Is4() {
+				addrs = append(addrs, dataplane.Number4(addr))
+			}
+		}
+	}
+	slices.Sort(addrs)
+	return slices.Compact(addrs)
+}
+
+// numbers6 does so for IPv6.
+func numbers6(lists ...[]netip.Addr) (addrs []rewrite.Addr6) {
+	for _, list := range lists {
+		for _, addr := range list {
+			if addr.Is6() {
+				addrs = append(addrs, dataplane.Number6(addr))
+			}
+		}
+	}
+	slices.SortFunc(addrs, func(a, b rewrite.Addr6) int { return cmp.Or(cmp.Compare(a.Hi, b.Hi), cmp.Compare(a.Lo, b.Lo)) })
+	return slices.Compact(addrs)
 }
 
 // openLinks opens ports on every link, one for each shard, and notes what each
 // link can do.
 func (d *daemon) openLinks(ls []dataplane.Link) error {
-	d.links.d, d.links.links = d, ls
+	d.links.d, d.links.links, d.links.groups = d, ls, hostnet.NewGroups()
 	for i := range ls {
 		ports, err := d.links.open(i)
 		if err != nil {
@@ -202,6 +260,7 @@ func (l *links) follow(p *picture) {
 			l.d.cfg.Log.Info("link is back", "link", port.Name(), "index", index)
 		}
 		l.ports[i] = fresh
+		l.listen()
 		for n, w := range l.d.workers {
 			w.Replace(i, fresh[n])
 		}

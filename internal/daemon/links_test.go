@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"natlb/dataplane"
+	"natlb/internal/hostnet"
 	"natlb/ipvs"
 	"natlb/rewrite"
 )
@@ -16,7 +17,7 @@ import (
 func TestCaptureAgain(t *testing.T) {
 	refuses := new(dataplane.AFPacket) // has no socket
 	sc := dataplane.Scope{Owned: []netip.Addr{netip.MustParseAddr("10.10.1.1")}}
-	l := links{links: make([]dataplane.Link, 1), ports: [][]*dataplane.AFPacket{{refuses}}}
+	l := links{links: make([]dataplane.Link, 1), ports: [][]*dataplane.AFPacket{{refuses}}, groups: hostnet.NewGroups()}
 	for i := range 2 {
 		if err := l.capture(sc); err == nil {
 			t.Errorf("capture %d by a port that refuses the filter: no error", i)
