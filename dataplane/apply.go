@@ -167,7 +167,7 @@ func (d *Director) addService(cfg ipvs.Service) {
 	d.byKey[s.key] = s
 	d.book.staleServices = append(d.book.staleServices, s.key)
 	if !s.key.IsMark() {
-		d.roles.addService(Number4(cfg.Key.VIP.Addr()))
+		d.roles.addService(cfg.Key.VIP.Addr())
 	}
 }
 
@@ -207,7 +207,7 @@ func (d *Director) deleteService(s *service) {
 	delete(d.byKey, s.key)
 	d.book.staleServices = append(d.book.staleServices, s.key)
 	if !s.key.IsMark() {
-		d.roles.dropService(Number4(s.key.VIP.Addr()))
+		d.roles.dropService(s.key.VIP.Addr())
 	}
 	d.forgetService(s.id)
 	d.freeServices = append(d.freeServices, s.id)

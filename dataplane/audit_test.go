@@ -366,11 +366,11 @@ func (a *audit) services() {
 		a.fail("%d services, %d by key, packets see %d", len(d.services), len(d.byKey), seen)
 	}
 	for vip, n := range vips {
-		if d.roles.vips[vip] != n || v.roles.of(vip)&roleVIP == 0 {
-			a.fail("VIP %v of %d services counts %d and has role %d", Addr4(vip), n, d.roles.vips[vip], v.roles.of(vip))
+		if d.roles.four.vips[vip] != n || v.roles.of(vip)&roleVIP == 0 {
+			a.fail("VIP %v of %d services counts %d and has role %d", Addr4(vip), n, d.roles.four.vips[vip], v.roles.of(vip))
 		}
 	}
-	for vip := range d.roles.vips {
+	for vip := range d.roles.four.vips {
 		if vips[vip] == 0 {
 			a.fail("VIP %v has no service any more", Addr4(vip))
 		}

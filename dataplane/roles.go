@@ -1,6 +1,6 @@
 package dataplane
 
-import "net/netip"
+import "natlb/rewrite"
 
 // role is what an address means to the director. Addresses without a role are
 // strangers: clients, and the rest of the world.
@@ -13,17 +13,21 @@ const (
 )
 
 // roleTable maps addresses to roles. It is immutable, and every packet asks it
-// twice: a small hash table with open addressing, in parts, so that a change
-// makes one part anew and not all of it.
-type roleTable struct{ parts [roleParts]*rolePart }
+// twice: a small hash table with open addressing for each family, in parts, so that
+// a change makes one part anew and not all of it.
+type roleTable struct {
+	parts  [roleParts]*rolePart[uint32]
+	parts6 [roleParts]*rolePart[rewrite.Addr6]
+}
 
 const (
 	rolePartBits = 6
 	roleParts    = 1 << rolePartBits
 )
 
-type rolePart struct {
-	keys  []uint32
+// rolePart is a part of the table for addresses of type A.
+type rolePart[A comparable] struct {
+	keys  []A
 	roles []role
 	shift uint
 }
@@ -34,7 +38,13 @@ func spread(addr uint32) uint32 { return addr * spreadFactor }
 
 const spreadFactor = 0x9e3779b1
 
-func partOf(addr uint32) uint32 { return spread(addr) & (roleParts - 1) }
+// spread6 does so for IPv6. The words count apart: the addresses of a site differ in
+// a few bits of either.
+func spread6(addr rewrite.Addr6) uint32 {
+	x := addr.Hi*0xff51afd7ed558ccd + addr.Lo
+	x ^= x >> 32
+	return uint32(x * 0x9e3779b97f4a7c15 >> 32)
+}
 
 // of returns the roles of addr, 0 for a stranger.
 func (t *roleTable) of(addr uint32) role {
@@ -51,12 +61,28 @@ func (t *roleTable) of(addr uint32) role {
 	}
 }
 
-func newRolePart(m map[uint32]role) *rolePart {
+// of6 does so for an IPv6 address.
+func (t *roleTable) of6(addr rewrite.Addr6) role {
+	h := spread6(addr)
+	p := t.parts6[h&(roleParts-1)]
+	if p == nil {
+		return 0
+	}
+	mask := uint32(len(p.keys) - 1)
+	for i := h >> p.shift; ; i = (i + 1) & mask {
+		if r := p.roles[i]; r == 0 || p.keys[i] == addr {
+			return r
+		}
+	}
+}
+
+// newRolePart makes a part of the table of what has roles in it.
+func newRolePart[A comparable](m map[A]role, spread func(A) uint32) *rolePart[A] {
 	bits := uint(2)
 	for 1<<bits < 2*len(m) {
 		bits++
 	}
-	p := &rolePart{make([]uint32, 1<<bits), make([]role, 1<<bits), 32 - bits}
+	p := &rolePart[A]{make([]A, 1<<bits), make([]role, 1<<bits), 32 - bits}
 	for addr, r := range m {
 		i := spread(addr) >> p.shift
 		for p.roles[i] != 0 {
@@ -65,109 +91,4 @@ func newRolePart(m map[uint32]role) *rolePart {
 		p.keys[i], p.roles[i] = addr, r
 	}
 	return p
-}
-
-// roleBook is the writer's side of a roleTable: it knows why addresses have
-// their roles, and which have changed.
-type roleBook struct {
-	sticky map[uint32]role // roleOwned and roleServer: once given, they stay
-	vips   map[uint32]int  // services of each VIP
-	marked map[uint32]bool
-	dirty  map[uint32]bool // addresses whose roles may have changed
-	final  [roleParts]map[uint32]role
-	table  roleTable
-
-	owned, servers []netip.Addr // the sticky ones, in order of appearance; only appended to
-}
-
-func newRoleBook() roleBook {
-	return roleBook{
-		sticky: map[uint32]role{}, vips: map[uint32]int{}, marked: map[uint32]bool{}, dirty: map[uint32]bool{},
-	}
-}
-
-// addService and dropService follow the services of a VIP.
-func (b *roleBook) addService(vip uint32) {
-	b.vips[vip]++
-	b.stick(vip, roleOwned, &b.owned)
-}
-
-func (b *roleBook) dropService(vip uint32) {
-	if b.vips[vip]--; b.vips[vip] == 0 {
-		delete(b.vips, vip)
-	}
-	b.dirty[vip] = true
-}
-
-func (b *roleBook) addServer(rip uint32) { b.stick(rip, roleServer, &b.servers) }
-
-func (b *roleBook) stick(addr uint32, r role, list *[]netip.Addr) {
-	if b.sticky[addr]&r == 0 {
-		b.sticky[addr] |= r
-		*list = append(*list, Addr4(addr))
-	}
-	b.dirty[addr] = true
-}
-
-// setMarked says which VIPs firewall marks lead to.
-func (b *roleBook) setMarked(vips []netip.Addr) {
-	for addr := range b.marked {
-		b.dirty[addr] = true
-	}
-	clear(b.marked)
-	for _, vip := range vips {
-		b.marked[Number4(vip)] = true
-		b.dirty[Number4(vip)] = true
-	}
-}
-
-// hostChanged says that addresses may have become the host's or have ceased to
-// be.
-func (b *roleBook) hostChanged() {
-	for _, vip := range b.owned {
-		b.dirty[Number4(vip)] = true
-	}
-	for addr := range b.marked {
-		b.dirty[addr] = true
-	}
-}
-
-// current brings the table up to date and returns it.
-func (b *roleBook) current(h Host) roleTable {
-	changed := map[uint32]bool{}
-	for addr := range b.dirty {
-		n := partOf(addr)
-		if b.final[n] == nil {
-			b.final[n] = map[uint32]role{}
-		}
-		was := b.final[n][addr]
-		switch is := b.roleOf(addr, h); {
-		case is == was:
-			continue
-		case is == 0:
-			delete(b.final[n], addr)
-		default:
-			b.final[n][addr] = is
-		}
-		changed[n] = true
-	}
-	clear(b.dirty)
-	for n := range changed {
-		b.table.parts[n] = newRolePart(b.final[n])
-	}
-	return b.table
-}
-
-func (b *roleBook) roleOf(addr uint32, h Host) role {
-	r := b.sticky[addr]
-	if b.vips[addr] > 0 {
-		r |= roleVIP
-	}
-	if b.marked[addr] {
-		r |= roleVIP | roleOwned
-	}
-	if r&roleOwned != 0 && h.IsLocal(addr) {
-		r &^= roleOwned
-	}
-	return r
 }

@@ -39,10 +39,18 @@ func (d *Director) Scope() Scope {
 }
 
 // IsVIP reports whether a service has the address, or firewall marks lead to it.
-func (d *Director) IsVIP(a netip.Addr) bool { return a.Is4() && d.role(a)&roleVIP != 0 }
+func (d *Director) IsVIP(a netip.Addr) bool { return d.role(a)&roleVIP != 0 }
 
 // IsServer reports whether the address is a real server's, now or since the
 // director started.
-func (d *Director) IsServer(a netip.Addr) bool { return a.Is4() && d.role(a)&roleServer != 0 }
+func (d *Director) IsServer(a netip.Addr) bool { return d.role(a)&roleServer != 0 }
 
-func (d *Director) role(a netip.Addr) role { return d.view.Load().roles.of(Number4(a)) }
+func (d *Director) role(a netip.Addr) role {
+	switch v := d.view.Load(); {
+	case a.Is4():
+		return v.roles.of(Number4(a))
+	case a.Is6():
+		return v.roles.of6(Number6(a))
+	}
+	return 0
+}

@@ -63,7 +63,7 @@ func (d *Director) enter(s *service, cfg ipvs.Destination) *ipvs.RealServer {
 	t.cfg, t.service = cfg, s.id
 	d.live[k] = t
 	d.book.staleServers = append(d.book.staleServers, t.server.ID)
-	d.roles.addServer(Number4(cfg.Addr.Addr()))
+	d.roles.addServer(cfg.Addr.Addr())
 	return t.server
 }
 
