@@ -358,9 +358,9 @@ func (a *audit) services() {
 			a.fail("service ID %d is used in %d places, want 1", id, n)
 		}
 	}
-	seen := len(v.byMark)
-	for _, part := range v.byAddr {
-		seen += len(part)
+	seen := len(v.byMark) + len(v.six.byMark)
+	for i := range v.byAddr {
+		seen += len(v.byAddr[i]) + len(v.six.byAddr[i])
 	}
 	if len(d.byKey) != len(d.services) || seen != len(d.services) || v.idle != (seen == 0) {
 		a.fail("%d services, %d by key, packets see %d", len(d.services), len(d.byKey), seen)

@@ -57,7 +57,7 @@ func (d *Director) fork(f Frame, p rewrite.Packet, mark *uint32) *trial {
 func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 	v := *d.view.Load()
 	t := &trial{packet: p, frame: f, view: &v, live: v.servers, strays: map[*ipvs.RealServer]*ipvs.RealServer{}}
-	v.servers, v.byAddr, v.byMark = slices.Clone(v.servers), v.byAddr.own(), ownServices(v.byMark)
+	v.servers, v.byAddr, v.byMark, v.six = slices.Clone(v.servers), v.byAddr.own(), ownServices(v.byMark), v.six.own()
 	for _, s := range d.services {
 		t.keys = append(t.keys, s.key)
 	}
@@ -80,6 +80,9 @@ func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 // ownServices returns services without their schedulers, which a trial may not
 // use.
 func ownServices[K comparable](services map[K]*serviceView) map[K]*serviceView {
+	if services == nil {
+		return nil
+	}
 	own := make(map[K]*serviceView, len(services))
 	for k, s := range services {
 		v := *s
@@ -95,6 +98,15 @@ func (t *serviceTable) own() (own serviceTable) {
 		own[i] = ownServices(part)
 	}
 	return own
+}
+
+// own is ownServices for those of IPv6.
+func (s services6) own() services6 {
+	for i, part := range s.byAddr {
+		s.byAddr[i] = ownServices(part)
+	}
+	s.byMark = ownServices(s.byMark)
+	return s
 }
 
 // constantMark returns rules that give every packet the same mark.

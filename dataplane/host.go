@@ -47,7 +47,8 @@ type Hop struct {
 	Via6 rewrite.Addr6 // whose MAC it is, if that is an IPv6 address, perhaps a link-local one; else zero
 	Src6 rewrite.Addr6 // the host's own address for IPv6 packets that way, zero if it has none
 
-	to uint32 // what was looked up
+	to  uint32        // what was looked up
+	to6 rewrite.Addr6 // the same of IPv6
 }
 
 // LinkState is the state of a link.

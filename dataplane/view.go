@@ -65,22 +65,15 @@ type serverView struct {
 	proto   uint8          // of its service; 0 for a firewall-mark service
 }
 
-// endpoint is the key of the service map: protocol, address and port packed
-// into one word, because a map of words is the fastest map there is.
-type endpoint uint64
-
-func endpointOf(proto uint8, addr uint32, port uint16) endpoint {
-	return endpoint(proto)<<48 | endpoint(addr)<<16 | endpoint(port)
-}
-
 // view is one immutable picture of configuration and host. Shards load it once
 // per batch.
 type view struct {
+	idle     bool // there is no service, of either family
 	byAddr   serviceTable
 	byMark   map[uint32]*serviceView
-	idle     bool              // there is no service
 	ftp      bool              // there is a TCP service on port 21
 	catchAll bool              // there is a service on port 0
+	six      services6         // the same four of IPv6
 	marks    *marks            // nil without firewall-mark services
 	targets  []classify.Target // what of the traffic marks lead to; empty without such services
 	servers  []serverView      // by server ID; a free ID has no RealServer
@@ -93,33 +86,4 @@ type view struct {
 
 	steering  steering
 	resteered bool // connections may be in the shard that another steering put them in
-}
-
-const (
-	ftpPort     = 21
-	ftpDataPort = 20 // as a client's port it is never scheduled (semantics 5.4)
-	userPorts   = 1024
-)
-
-// find returns the service of a packet with that mark to addr:port, or nil: by
-// mark first, then exactly, then as data of an FTP service, then the service
-// for all ports (semantics 5.4, ip_vs_service_find).
-func (v *view) find(mark uint32, proto uint8, addr uint32, port uint16) *serviceView {
-	if mark != 0 {
-		if s := v.byMark[mark]; s != nil {
-			return s
-		}
-	}
-	if s := v.byAddr.of(endpointOf(proto, addr, port)); s != nil {
-		return s
-	}
-	if v.ftp && proto == rewrite.ProtoTCP && (port == ftpDataPort || port >= userPorts) {
-		if s := v.byAddr.of(endpointOf(proto, addr, ftpPort)); s != nil {
-			return s
-		}
-	}
-	if v.catchAll {
-		return v.byAddr.of(endpointOf(proto, addr, 0))
-	}
-	return nil
 }

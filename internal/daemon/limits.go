@@ -13,20 +13,23 @@ import (
 // answers keep to as the kernel's would.
 func readICMPLimits() dataplane.ICMPLimits {
 	l := dataplane.DefaultICMPLimits
-	if ms, ok := readSysctl("icmp_ratelimit"); ok {
+	if ms, ok := readSysctl("ipv4/icmp_ratelimit"); ok {
 		l.RateLimit = time.Duration(ms) * time.Millisecond
 	}
-	if n, ok := readSysctl("icmp_msgs_per_sec"); ok {
+	if ms, ok := readSysctl("ipv6/icmp/ratelimit"); ok {
+		l.RateLimit6 = time.Duration(ms) * time.Millisecond
+	}
+	if n, ok := readSysctl("ipv4/icmp_msgs_per_sec"); ok {
 		l.PerSecond = n
 	}
-	if n, ok := readSysctl("icmp_msgs_burst"); ok {
+	if n, ok := readSysctl("ipv4/icmp_msgs_burst"); ok {
 		l.Burst = n
 	}
 	return l
 }
 
 func readSysctl(name string) (int, bool) {
-	b, err := os.ReadFile("/proc/sys/net/ipv4/" + name)
+	b, err := os.ReadFile("/proc/sys/net/" + name)
 	if err != nil {
 		return 0, false
 	}
