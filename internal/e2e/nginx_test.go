@@ -28,11 +28,11 @@ http {
   client_body_temp_path %[2]s/body; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f;
   uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
   server {
-    listen %[3]d;
+    %[5]slisten %[3]d;
     location = / { default_type text/plain; return 200 "%[4]s\n"; }
     location /files/ { alias %[2]s/; dav_methods PUT; }
   }
-}`, home, dir, port, text)
+}`, home, dir, port, text, listen6(port))
 	path := filepath.Join(home, "nginx.conf")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
@@ -42,6 +42,14 @@ http {
 	cmd.Stdout, cmd.Stderr = log, log
 	runDaemon(t, n, cmd, log)
 	awaitListening(t, n, port)
+}
+
+// listen6 is the line of the configuration for IPv6, where the kernel has that.
+func listen6(port int) string {
+	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {
+		return ""
+	}
+	return fmt.Sprintf("listen [::]:%d; ", port)
 }
 
 // runDaemon runs a program until the test ends.

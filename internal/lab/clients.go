@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 )
 
 // Client asks from inside a namespace, always from the same address. Its
@@ -94,7 +95,7 @@ const echoPatience = time.Second
 // Echo sends a datagram from a port of its own and returns the answer. What is
 // lost is sent again, each try waiting a second.
 func (c *Client) Echo(ctx context.Context, to netip.AddrPort, payload string, tries int) (string, error) {
-	conn, err := c.ns.Dial(ctx, "udp4", netip.AddrPortFrom(c.from, c.ns.echoPort()), to.String())
+	conn, err := c.ns.Dial(ctx, "udp", netip.AddrPortFrom(c.from, c.ns.echoPort()), to.String())
 	if err != nil {
 		return "", err
 	}
@@ -111,13 +112,17 @@ func (c *Client) Echo(ctx context.Context, to netip.AddrPort, payload string, tr
 // again, each try waiting a second. An ICMP error that arrives instead counts
 // as lost.
 func (c *Client) Ping(ctx context.Context, to netip.Addr, tries int) error {
-	from := "0.0.0.0"
+	from := unspecified(to)
 	if c.from.IsValid() {
-		from = c.from.String()
+		from = c.from
+	}
+	words := icmp4
+	if to.Is6() {
+		words = icmp6
 	}
 	var conn *icmp.PacketConn
 	err := c.ns.Do(func() (err error) {
-		conn, err = icmp.ListenPacket("ip4:icmp", from)
+		conn, err = icmp.ListenPacket(words.network, from.String())
 		return err
 	})
 	if err != nil {
@@ -125,7 +130,7 @@ func (c *Client) Ping(ctx context.Context, to netip.Addr, tries int) error {
 	}
 	defer conn.Close()
 	echo := &icmp.Echo{ID: rand.IntN(1 << 16), Seq: 1, Data: []byte("natlb")}
-	request, err := (&icmp.Message{Type: ipv4.ICMPTypeEcho, Body: echo}).Marshal(nil)
+	request, err := (&icmp.Message{Type: words.echo, Body: echo}).Marshal(nil)
 	if err != nil {
 		return err
 	}
@@ -137,15 +142,27 @@ func (c *Client) Ping(ctx context.Context, to netip.Addr, tries int) error {
 		if _, err = conn.WriteTo(request, &net.IPAddr{IP: to.AsSlice()}); err != nil {
 			continue
 		}
-		if err = awaitReply(conn, echo.ID); err == nil {
+		if err = awaitReply(conn, words, echo.ID); err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("ping %v: %w", to, err)
 }
 
+// icmpWords are what a family calls the parts of a ping.
+type icmpWords struct {
+	network     string
+	proto       int
+	echo, reply icmp.Type
+}
+
+var (
+	icmp4 = icmpWords{"ip4:icmp", 1, ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply}
+	icmp6 = icmpWords{"ip6:ipv6-icmp", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply}
+)
+
 // awaitReply reads until the echo reply with this identifier comes.
-func awaitReply(conn *icmp.PacketConn, id int) error {
+func awaitReply(conn *icmp.PacketConn, words icmpWords, id int) error {
 	if err := conn.SetReadDeadline(time.Now().Add(echoPatience)); err != nil {
 		return err
 	}
@@ -155,12 +172,11 @@ func awaitReply(conn *icmp.PacketConn, id int) error {
 		if err != nil {
 			return err
 		}
-		const icmpv4 = 1
-		m, err := icmp.ParseMessage(icmpv4, buf[:size])
+		m, err := icmp.ParseMessage(words.proto, buf[:size])
 		if err != nil {
 			continue // a truncated stranger
 		}
-		if reply, ok := m.Body.(*icmp.Echo); ok && m.Type == ipv4.ICMPTypeEchoReply && reply.ID == id {
+		if reply, ok := m.Body.(*icmp.Echo); ok && m.Type == words.reply && reply.ID == id {
 			return nil
 		}
 	}

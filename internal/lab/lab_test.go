@@ -3,6 +3,7 @@ package lab_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -32,6 +33,20 @@ func newServer(t *testing.T, n *lab.Namespace, address, text string) *lab.HTTPSe
 	return s
 }
 
+// newEcho starts a UDP server on one of the course's servers.
+func newEcho(t *testing.T, n *lab.Namespace, address, prefix string) {
+	t.Helper()
+	s, err := lab.ServeEcho(n, address, prefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("closing the echo server: %v", err)
+		}
+	})
+}
+
 // shortly is a context for what should take no time.
 func shortly(t *testing.T, d time.Duration) context.Context {
 	t.Helper()
@@ -52,25 +67,69 @@ func TestCourseCarriesTraffic(t *testing.T) {
 		{"one arm", lab.CourseOptions{IPForward: true, OneArm: true}},
 		{"two NICs", lab.CourseOptions{IPForward: true, TwoNICs: true}},
 		{"more of everything", lab.CourseOptions{IPForward: true, Clients: 2, ClientAddrs: 3, Servers: 4, ClientMTU: 1400, ServerMTU: 9000}},
+		{"IPv6", lab.CourseOptions{IPForward: true, IPv6: true}},
+		{"IPv6, one arm", lab.CourseOptions{IPForward: true, IPv6: true, OneArm: true}},
+		{"IPv6, two NICs", lab.CourseOptions{IPForward: true, IPv6: true, TwoNICs: true}},
+		{"IPv6, more of everything", lab.CourseOptions{IPForward: true, IPv6: true, Clients: 2, ClientAddrs: 3, Servers: 4, ClientMTU: 1280, ServerMTU: 9000}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := labtest.Course(t, tt.options)
 			for i, s := range c.Servers {
 				newServer(t, s, ":80", s.Name())
-				for j, addrs := range c.CIPs {
-					from := addrs[len(addrs)-1]
-					client := lab.NewClient(c.Clients[j], from)
-					if err := client.Ping(shortly(t, 5*time.Second), c.RIPs[i], 3); err != nil {
-						t.Errorf("from %v: %v", from, err)
-					}
-					got, err := client.Get(shortly(t, 5*time.Second), "http://"+c.RIPs[i].String()+"/")
-					if err != nil || got != s.Name() {
-						t.Errorf("Get from %v of %v = %q, %v, want %q", from, c.RIPs[i], got, err, s.Name())
+				newEcho(t, s, netip.AddrPortFrom(c.RIPs[i], 7).String(), "")
+				if tt.options.IPv6 {
+					newEcho(t, s, netip.AddrPortFrom(c.RIPs6[i], 7).String(), "")
+				}
+				for j := range c.Clients {
+					last := len(c.CIPs[j]) - 1
+					reach(t, c.Clients[j], c.CIPs[j][last], c.RIPs[i], s.Name())
+					if tt.options.IPv6 {
+						reach(t, c.Clients[j], c.CIPs6[j][last], c.RIPs6[i], s.Name())
 					}
 				}
 			}
 		})
+	}
+}
+
+// reach pings a server, gets its page and has it echo, from one address and from
+// whichever the kernel chooses.
+func reach(t *testing.T, n *lab.Namespace, from, to netip.Addr, text string) {
+	t.Helper()
+	for _, from := range []netip.Addr{from, {}} {
+		client := lab.NewClient(n, from)
+		if err := client.Ping(shortly(t, 5*time.Second), to, 3); err != nil {
+			t.Errorf("from %v: %v", from, err)
+		}
+		got, err := client.Get(shortly(t, 5*time.Second), "http://"+netip.AddrPortFrom(to, 80).String()+"/")
+		if err != nil || got != text {
+			t.Errorf("Get from %v of %v = %q, %v, want %q", from, to, got, err, text)
+		}
+		if got, err := client.Echo(shortly(t, 5*time.Second), netip.AddrPortFrom(to, 7), "hello", 3); err != nil || got != "hello" {
+			t.Errorf("Echo from %v of %v = %q, %v", from, to, got, err)
+		}
+	}
+}
+
+// TestCourseOfIPv6 is about its addresses, and who has the VIP.
+func TestCourseOfIPv6(t *testing.T) {
+	for _, owns := range []bool{false, true} {
+		c := labtest.Course(t, lab.CourseOptions{IPv6: true, HostOwnsVIP: owns, Clients: 2, Servers: 2, ClientAddrs: 2})
+		want := "[2001:db8:0:56::101 2001:db8:0:56::103] [[2001:db8:0:168::11 2001:db8:0:168::12] [2001:db8:0:168::13 2001:db8:0:168::14]]"
+		if got := fmt.Sprint(c.RIPs6, c.CIPs6); got != want {
+			t.Errorf("addresses %s, want %s", got, want)
+		}
+		client := lab.NewClient(c.Clients[0], netip.Addr{})
+		if err := client.Ping(shortly(t, 5*time.Second), lab.Outer6, 3); err != nil {
+			t.Errorf("the director: %v", err)
+		}
+		if err := client.Ping(shortly(t, 5*time.Second), lab.VIP6, 1); (err == nil) != owns {
+			t.Errorf("host owns the VIP = %v, ping of it: %v", owns, err)
+		}
+		if err := client.Ping(shortly(t, 5*time.Second), c.RIPs6[0], 1); err == nil {
+			t.Error("a server can be reached though the director does not forward")
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Route is one line of a namespace's routing table.
@@ -22,11 +23,14 @@ type Rule struct {
 	Table int
 }
 
-// AddAddr puts an address on an interface.
+// AddAddr puts an address on an interface. One of IPv6 is there at once: nobody is
+// asked whether it is free.
 func (n *Namespace) AddAddr(link string, address netip.Prefix) error {
-	return n.withLink(link, func(l netlink.Link) error {
-		return netlink.AddrAdd(l, &netlink.Addr{IPNet: ipNet(address)})
-	})
+	a := &netlink.Addr{IPNet: ipNet(address)}
+	if address.Addr().Is6() {
+		a.Flags = unix.IFA_F_NODAD
+	}
+	return n.withLink(link, func(l netlink.Link) error { return netlink.AddrAdd(l, a) })
 }
 
 // DelAddr takes an address off an interface.

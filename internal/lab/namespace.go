@@ -72,9 +72,9 @@ func (n *Namespace) keep(born chan<- error) {
 	}
 }
 
-// settle brings the loopback up and turns IPv6 off, whose router
-// solicitations and duplicate-address detection would add frames that nobody
-// asked for. A kernel without IPv6 has nothing to turn off.
+// settle brings the loopback up and turns IPv6 off until a setting of the plan
+// turns it on: its router solicitations and duplicate-address detection would add
+// frames that nobody asked for. A kernel without IPv6 has nothing to turn off.
 func settle() error {
 	for _, scope := range []string{"all", "default"} {
 		err := setSysctl("net.ipv6.conf."+scope+".disable_ipv6", "1")

@@ -18,9 +18,9 @@ type HTTPServer struct {
 }
 
 // ServeHTTP starts a server inside the namespace that listens on address
-// (IP:port or :port) and answers text.
+// (IP:port, or :port for both families) and answers text.
 func ServeHTTP(n *Namespace, address, text string) (*HTTPServer, error) {
-	l, err := n.Listen("tcp4", address)
+	l, err := n.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("lab: %s: %w", n.name, err)
 	}
@@ -59,7 +59,7 @@ type EchoServer struct {
 // back with prefix before it, so that a client sees who answered. A prefix of
 // "" makes it the Echo Protocol of RFC 862.
 func ServeEcho(n *Namespace, address, prefix string) (*EchoServer, error) {
-	conn, err := n.ListenPacket("udp4", address)
+	conn, err := n.ListenPacket("udp", address)
 	if err != nil {
 		return nil, fmt.Errorf("lab: %s: %w", n.name, err)
 	}
