@@ -111,9 +111,13 @@ func (s services6) own() services6 {
 
 // constantMark returns rules that give every packet the same mark.
 func constantMark(mark uint32) *classify.Program {
-	rules, err := markRules(classify.Ruleset{}, []string{"-A", "PREROUTING", "-j", "MARK", "--set-mark", strconv.FormatUint(uint64(mark), 10)})
-	if err != nil {
-		panic(fmt.Sprintf("dataplane: a rule for mark %d: %v", mark, err))
+	var rules classify.Ruleset
+	for _, family := range []string{"-4", "-6"} {
+		var err error
+		rules, err = markRules(rules, []string{family, "-A", "PREROUTING", "-j", "MARK", "--set-mark", strconv.FormatUint(uint64(mark), 10)})
+		if err != nil {
+			panic(fmt.Sprintf("dataplane: a rule for mark %d: %v", mark, err))
+		}
 	}
 	return rules.Compile()
 }

@@ -23,12 +23,12 @@ func (m *marks) of(p *rewrite.Packet, link string) uint32 {
 	})
 }
 
-// singleAddrs returns the prefixes that are one IPv4 address. A rule for one
+// singleAddrs returns the prefixes that are one address. A rule for one
 // destination says that it is a VIP; rules for whole networks, or without a
 // destination, name none.
 func singleAddrs(prefixes []netip.Prefix) (addrs []netip.Addr) {
 	for _, p := range prefixes {
-		if p.IsSingleIP() && p.Addr().Is4() {
+		if p.IsSingleIP() {
 			addrs = append(addrs, p.Addr())
 		}
 	}

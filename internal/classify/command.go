@@ -33,6 +33,8 @@ type Command struct {
 	Rules []*Rule
 	// LineNumbers asks List for the rules' numbers.
 	LineNumbers bool
+	// V6 says that it is about the chain of IPv6.
+	V6 bool
 }
 
 // Changes reports whether the command can change a rule set; the others only ask.

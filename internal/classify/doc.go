@@ -5,6 +5,10 @@
 //
 //	-A PREROUTING -d 192.0.2.1/32 -p tcp -m multiport --dports 80,443 -j MARK --set-mark 1
 //
+// and the same of IPv6, a chain of its own, with -6 or in the words of ip6tables:
+//
+//	-6 -A PREROUTING -d 2001:db8::1/128 -p tcp --dport 80 -j MARK --set-mark 1
+//
 //	words ─► Parse ─► Command ─► Ruleset.Apply ─► Ruleset ─► Compile ─► Program.Mark(packet)
 //	                                                 │
 //	                                                 └─► Text (-L, -S), Lines (the save file)

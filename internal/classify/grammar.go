@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
 // Parse reads one command line: the words behind "natlb mark", or a whole line
-// that begins with iptables. It touches nothing but /etc/services, for
+// that begins with iptables or ip6tables. It is about IPv4 unless -6, or ip6tables,
+// says otherwise. It touches nothing but /etc/services, for
 // ports by name. Errors are one line that names the word at fault.
 func Parse(args []string) (Command, error) {
 	p := parser{words: args}
@@ -17,7 +19,7 @@ func Parse(args []string) (Command, error) {
 		case "iptables":
 			p.words = args[1:]
 		case "ip6tables":
-			return Command{}, errors.New(args[0] + ": " + ipv6Later)
+			p.words, p.command.V6, p.family = args[1:], true, args[0]
 		}
 	}
 	for len(p.words) > 0 {
@@ -44,6 +46,7 @@ type parser struct {
 	seen         map[*option]bool
 	ruleOption   string // the first one, as written
 	listOption   string // likewise
+	family       string // the word that has named one
 }
 
 func (p *parser) next() string {
@@ -169,10 +172,18 @@ const maxSpread = 4096
 func (p *parser) spread() error {
 	sources, destinations := p.sources, p.destinations
 	if sources == nil {
-		sources = []network{{}}
+		sources = []network{{v6: p.command.V6}}
 	}
 	if destinations == nil {
-		destinations = []network{{}}
+		destinations = []network{{v6: p.command.V6}}
+	}
+	for _, n := range slices.Concat(sources, destinations) {
+		switch {
+		case n.v6 && !p.command.V6:
+			return fmt.Errorf("%s is an IPv6 address: rules for them have -6, or begin with ip6tables", n.text(n.addr))
+		case !n.v6 && p.command.V6:
+			return fmt.Errorf("%s is an IPv4 address, in a rule of IPv6", n.text(n.addr))
+		}
 	}
 	if n := len(sources) * len(destinations); n > maxSpread {
 		return fmt.Errorf("the address lists stand for %d rules, at most %d are taken at once", n, maxSpread)

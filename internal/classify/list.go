@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Text returns what -L or -S prints, lines with their ends; "" for other
-// commands. Addresses and ports are always numbers, with or without -n.
+// Text returns what -L or -S prints of the chain of the command's family, lines with
+// their ends; "" for other commands. Addresses and ports are always numbers, with or without -n.
 func (s Ruleset) Text(c Command) string {
 	line, head := (*Rule).listed, fmt.Sprintf("Chain %s (policy ACCEPT)\n", chain)+listHead
 	switch {
@@ -21,7 +21,7 @@ func (s Ruleset) Text(c Command) string {
 	if c.Number == 0 {
 		b.WriteString(head)
 	}
-	for i, r := range s.rules {
+	for i, r := range s.chain(c.V6) {
 		if c.Number != 0 && c.Number != i+1 {
 			continue
 		}
@@ -33,13 +33,16 @@ func (s Ruleset) Text(c Command) string {
 	return b.String()
 }
 
-// Lines returns the chain for natlb's own save file: one line per rule,
-// "mark -A PREROUTING ...", without line ends. [Split] and [Parse] read what
-// follows the word mark.
+// Lines returns both chains for natlb's own save file: one line per rule,
+// "mark -A PREROUTING ..." and "mark -6 -A PREROUTING ...", without line ends.
+// [Split] and [Parse] read what follows the word mark.
 func (s Ruleset) Lines() []string {
-	lines := make([]string, len(s.rules))
-	for i, r := range s.rules {
-		lines[i] = "mark " + r.saved()
+	var lines []string
+	for _, r := range s.rules {
+		lines = append(lines, "mark "+r.saved())
+	}
+	for _, r := range s.rules6 {
+		lines = append(lines, "mark -6 "+r.saved())
 	}
 	return lines
 }

@@ -41,8 +41,6 @@ const (
 	listOption           // with -L
 )
 
-const ipv6Later = "IPv6 marks come with IPv6"
-
 // options are all that is known: the commands, the parts of a rule, the modules'
 // options, and what scripts write around them.
 var options = []option{
@@ -83,8 +81,8 @@ var options = []option{
 
 	{names: []string{"-t", "--table"}, value: oneValue, take: (*parser).table},
 	{names: []string{"-w", "--wait"}, value: digitsValue, take: ignored},
-	{names: []string{"-4", "--ipv4"}, take: ignored},
-	{names: []string{"-6", "--ipv6"}, take: refused(ipv6Later)},
+	{names: []string{"-4", "--ipv4"}, take: family(false)},
+	{names: []string{"-6", "--ipv6"}, take: family(true)},
 	{names: []string{"-n", "--numeric"}, use: listOption, take: ignored},
 	{names: []string{"--line-numbers"}, use: listOption, take: (*parser).lineNumbers},
 	{names: []string{"-v", "--verbose"}, take: refused("natlb counts no packets for its mark rules (-S shows every part of a rule)")},

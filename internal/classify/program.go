@@ -8,7 +8,9 @@ import (
 
 // Packet is what rules look at. Addresses and ports are in host byte order.
 type Packet struct {
-	Src, Dst         uint32
+	Src, Dst         uint32 // of IPv4
+	Src6, Dst6       Addr6  // of IPv6
+	V6               bool
 	SrcPort, DstPort uint16 // of TCP, UDP and SCTP; not looked at otherwise
 	Proto            uint8  // IANA number
 	Link             string // name of the interface that it came in by
@@ -18,17 +20,23 @@ type Packet struct {
 // Program is a rule set made ready to be run. It is immutable, so any number of
 // goroutines may run it; the zero value has no rules.
 type Program struct {
+	four, six program
+	near      map[uint32][]int // in four
+	near6     map[Addr6][]int  // in six
+}
+
+// program is one chain. Rules for exactly one destination address are found by it, in
+// near, rest are all others: their places in tests, ascending. A packet meets both
+// lists merged, so in the order of the chain.
+type program struct {
 	tests []test
-	// near are the rules for exactly one destination address, rest all others: their
-	// places in tests, ascending. A packet meets both lists merged, so in the order
-	// of the chain.
-	near map[uint32][]int
-	rest []int
+	rest  []int
 }
 
 // test is a rule made flat.
 type test struct {
 	src, srcMask, dst, dstMask uint32
+	six                        *addresses6 // in their place, of IPv6
 	srcNot, dstNot             bool
 	proto                      uint8 // 0: any
 	protoNot                   bool
@@ -38,7 +46,10 @@ type test struct {
 	linkNot, linkPrefix        bool
 	ports                      []portTest
 	marks                      []*markMatch
+	destination                network
 }
+
+type addresses6 struct{ src, srcMask, dst, dstMask Addr6 }
 
 // portTest is one condition on ports; spans are alternatives.
 type portTest struct {
@@ -49,11 +60,20 @@ type portTest struct {
 
 // Compile makes the program of a rule set.
 func (s Ruleset) Compile() *Program {
-	p := &Program{tests: make([]test, len(s.rules)), near: map[uint32][]int{}}
-	for i, r := range s.rules {
+	p := &Program{near: map[uint32][]int{}, near6: map[Addr6][]int{}}
+	p.four = s.rules.compile(func(n network, i int) { p.near[n.addr4()] = append(p.near[n.addr4()], i) })
+	p.six = s.rules6.compile(func(n network, i int) { p.near6[n.addr] = append(p.near6[n.addr], i) })
+	return p
+}
+
+// compile makes the program of one chain. It calls near for each rule for one
+// destination address.
+func (l ruleList) compile(near func(n network, place int)) (p program) {
+	p.tests = make([]test, len(l))
+	for i, r := range l {
 		p.tests[i] = r.test()
-		if d := r.destination; d.mask == 0xffffffff && !d.not {
-			p.near[d.addr] = append(p.near[d.addr], i)
+		if r.destination.single() {
+			near(r.destination, i)
 		} else {
 			p.rest = append(p.rest, i)
 		}
@@ -62,13 +82,18 @@ func (s Ruleset) Compile() *Program {
 }
 
 func (r *Rule) test() test {
+	src, dst := r.source, r.destination
 	t := test{
-		src: r.source.addr, srcMask: r.source.mask, srcNot: r.source.not,
-		dst: r.destination.addr, dstMask: r.destination.mask, dstNot: r.destination.not,
+		srcNot: src.not, dstNot: dst.not, destination: dst,
 		proto: r.proto.number, protoNot: r.proto.not,
 		linkNot: r.link.not,
 		end:     r.target.kind != markTarget,
 		value:   r.target.value, mask: r.target.mask,
+	}
+	if dst.v6 {
+		t.six = &addresses6{src.addr, src.mask, dst.addr, dst.mask}
+	} else {
+		t.src, t.srcMask, t.dst, t.dstMask = src.addr4(), src.mask4(), dst.addr4(), dst.mask4()
 	}
 	t.link, t.linkPrefix = strings.CutSuffix(r.link.name, "+")
 	for _, m := range r.matches {
@@ -94,18 +119,24 @@ func (m *markMatch) compile(t *test) { t.marks = append(t.marks, m) }
 
 func (*comment) compile(*test) {}
 
-// Mark walks the rules and returns the mark that the packet leaves PREROUTING
+// Mark walks the rules of the packet's family and returns the mark that the packet leaves PREROUTING
 // with. It neither allocates nor keeps pk. Later MARK rules change what earlier ones
 // have set; ACCEPT and RETURN end the walk.
 func (p *Program) Mark(pk *Packet) uint32 {
 	mark := pk.Mark
-	near, rest := p.near[pk.Dst], p.rest
+	c, near := &p.four, []int(nil)
+	if pk.V6 {
+		c, near = &p.six, p.near6[pk.Dst6]
+	} else {
+		near = p.near[pk.Dst]
+	}
+	rest := c.rest
 	for len(near) > 0 || len(rest) > 0 {
 		var t *test
 		if len(rest) == 0 || len(near) > 0 && near[0] < rest[0] {
-			t, near = &p.tests[near[0]], near[1:]
+			t, near = &c.tests[near[0]], near[1:]
 		} else {
-			t, rest = &p.tests[rest[0]], rest[1:]
+			t, rest = &c.tests[rest[0]], rest[1:]
 		}
 		if !t.matches(pk, mark) {
 			continue
@@ -119,7 +150,11 @@ func (p *Program) Mark(pk *Packet) uint32 {
 }
 
 func (t *test) matches(pk *Packet, mark uint32) bool {
-	if (pk.Dst&t.dstMask == t.dst) == t.dstNot || (pk.Src&t.srcMask == t.src) == t.srcNot {
+	if t.six != nil {
+		if pk.Dst6.within(t.six.dst, t.six.dstMask) == t.dstNot || pk.Src6.within(t.six.src, t.six.srcMask) == t.srcNot {
+			return false
+		}
+	} else if (pk.Dst&t.dstMask == t.dst) == t.dstNot || (pk.Src&t.srcMask == t.src) == t.srcNot {
 		return false
 	}
 	if t.proto != 0 && (pk.Proto == t.proto) == t.protoNot {
@@ -141,6 +176,11 @@ func (t *test) matches(pk *Packet, mark uint32) bool {
 	return true
 }
 
+// within reports whether a equals addr under mask.
+func (a Addr6) within(addr, mask Addr6) bool {
+	return a.Hi&mask.Hi == addr.Hi && a.Lo&mask.Lo == addr.Lo
+}
+
 func (t *test) ofLink(name string) bool {
 	return name == t.link || t.linkPrefix && strings.HasPrefix(name, t.link)
 }
@@ -157,8 +197,9 @@ func (p *portTest) has(pk *Packet) bool {
 
 // VIPs returns the destinations that MARK rules can apply to, each once, in
 // order of address: these are the VIPs that firewall-mark services can stand
-// for. A rule for every destination, or for all but some, gives 0.0.0.0/0; one with
-// a mask that is no prefix gives the smallest prefix around it.
+// for, those of IPv4 first. A rule for every destination, or for all but some, gives
+// 0.0.0.0/0 or ::/0; one with a mask that is no prefix gives the smallest prefix
+// around it.
 func (p *Program) VIPs() []netip.Prefix {
 	return p.destinations(func(*test) bool { return true })
 }
@@ -172,13 +213,24 @@ func (p *Program) VIPsOf(mark uint32) []netip.Prefix {
 
 func (p *Program) destinations(of func(*test) bool) []netip.Prefix {
 	var vips []netip.Prefix
-	for i := range p.tests {
-		if t := &p.tests[i]; !t.end && of(t) {
-			vips = append(vips, network{t.dst, t.dstMask, t.dstNot}.cover())
+	for t := range p.marking {
+		if of(t) {
+			vips = append(vips, t.destination.cover())
 		}
 	}
 	slices.SortFunc(vips, netip.Prefix.Compare)
 	return slices.Compact(vips)
+}
+
+// marking yields the tests of all MARK rules.
+func (p *Program) marking(yield func(*test) bool) {
+	for _, c := range []*program{&p.four, &p.six} {
+		for i := range c.tests {
+			if t := &c.tests[i]; !t.end && !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 // Target is traffic that a rule can give a mark to, seen from its destination.
@@ -188,17 +240,13 @@ type Target struct {
 	Ports  [][2]uint16 // ranges of destination ports, ends included; nil: all
 }
 
-// Targets returns the target of each MARK rule, in the order of the rules. What a
-// rule says with a negation, or of sources, does not narrow its target. The
-// caller must not change the ranges.
+// Targets returns the target of each MARK rule, in the order of the rules, those of
+// IPv4 first. What a rule says with a negation, or of sources, does not narrow its
+// target. The caller must not change the ranges.
 func (p *Program) Targets() []Target {
 	var targets []Target
-	for i := range p.tests {
-		t := &p.tests[i]
-		if t.end {
-			continue
-		}
-		target := Target{Prefix: network{t.dst, t.dstMask, t.dstNot}.cover()}
+	for t := range p.marking {
+		target := Target{Prefix: t.destination.cover()}
 		if !t.protoNot {
 			target.Proto = t.proto
 		}

@@ -194,7 +194,7 @@ func TestVIPsOfCoversEveryMark(t *testing.T) {
 			return
 		}
 		for _, vip := range p.VIPsOf(mark) {
-			if vip.Contains(address(pk.Dst)) {
+			if vip.Contains(destinationOf(&pk)) {
 				return
 			}
 		}
@@ -259,7 +259,11 @@ func TestTargets(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := Ruleset{}.Append(c.Rules...).Compile().Targets()
+		s, err := Ruleset{}.Apply(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := s.Compile().Targets()
 		if len(got) != 1 || got[0].Prefix != want.Prefix || got[0].Proto != want.Proto || !slices.Equal(got[0].Ports, want.Ports) {
 			t.Errorf("Targets of %q = %+v, want %+v", rule, got, want)
 		}

@@ -14,9 +14,17 @@ type recorded struct {
 	rules, list []string
 }
 
-func readRecorded(t *testing.T) []recorded {
+// families are the two recordings: of iptables and ip6tables.
+var families = []struct {
+	file, option string
+	least        int // commands
+}{
+	{"testdata/recorded.txt", "", 100}, {"testdata/recorded6.txt", "-6 ", 20},
+}
+
+func readRecorded(t *testing.T, file string) []recorded {
 	t.Helper()
-	data, err := os.ReadFile("testdata/recorded.txt")
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,19 +43,21 @@ func readRecorded(t *testing.T) []recorded {
 }
 
 func TestPrintsWhatIptablesPrints(t *testing.T) {
-	all := readRecorded(t)
-	if len(all) < 100 {
-		t.Fatalf("testdata/recorded.txt has %d command lines, want at least 100", len(all))
-	}
-	for _, r := range all {
-		s := apply(t, Ruleset{}, r.command)
-		wantS := "-P PREROUTING ACCEPT\n" + strings.Join(r.rules, "\n") + "\n"
-		if diff := cmp.Diff(wantS, s.Text(parse(t, "-S"))); diff != "" {
-			t.Errorf("%s: -S (-iptables +natlb)\n%s", r.command, diff)
+	for _, f := range families {
+		all := readRecorded(t, f.file)
+		if len(all) < f.least {
+			t.Fatalf("%s has %d command lines, want at least %d", f.file, len(all), f.least)
 		}
-		wantL := "Chain PREROUTING (policy ACCEPT)\n" + listHead + strings.Join(r.list, "\n") + "\n"
-		if diff := cmp.Diff(wantL, s.Text(parse(t, "-L -n"))); diff != "" {
-			t.Errorf("%s: -L (-iptables +natlb)\n%s", r.command, diff)
+		for _, r := range all {
+			s := apply(t, Ruleset{}, f.option+r.command)
+			wantS := "-P PREROUTING ACCEPT\n" + strings.Join(r.rules, "\n") + "\n"
+			if diff := cmp.Diff(wantS, s.Text(parse(t, f.option+"-S"))); diff != "" {
+				t.Errorf("%s: -S (-iptables +natlb)\n%s", r.command, diff)
+			}
+			wantL := "Chain PREROUTING (policy ACCEPT)\n" + listHead + strings.Join(r.list, "\n") + "\n"
+			if diff := cmp.Diff(wantL, s.Text(parse(t, f.option+"-L -n"))); diff != "" {
+				t.Errorf("%s: -L (-iptables +natlb)\n%s", r.command, diff)
+			}
 		}
 	}
 }
@@ -55,11 +65,16 @@ func TestPrintsWhatIptablesPrints(t *testing.T) {
 // What iptables printed must be read back as the very rule that it was
 // printed for.
 func TestReadsWhatIptablesPrints(t *testing.T) {
-	for _, r := range readRecorded(t) {
-		s := apply(t, Ruleset{}, r.command)
-		again := apply(t, Ruleset{}, r.rules...)
-		if diff := cmp.Diff(s.rules, again.rules, unexported); diff != "" {
-			t.Errorf("%s: rules of its -S text differ\n%s", r.command, diff)
+	for _, f := range families {
+		for _, r := range readRecorded(t, f.file) {
+			s := apply(t, Ruleset{}, f.option+r.command)
+			var again Ruleset
+			for _, line := range r.rules {
+				again = apply(t, again, f.option+line)
+			}
+			if diff := cmp.Diff(s, again, unexported, cmp.AllowUnexported(Ruleset{})); diff != "" {
+				t.Errorf("%s: rules of its -S text differ\n%s", r.command, diff)
+			}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package classify
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -22,10 +21,20 @@ var (
 	someProto = rapid.SampledFrom([]uint8{1, 6, 17, 132, 47, 200})
 )
 
-var networks = rapid.Custom(func(t *rapid.T) network {
-	mask := someMask.Draw(t, "mask")
-	return network{someAddr.Draw(t, "addr") & mask, mask, rapid.Bool().Draw(t, "not")}
-})
+// wide makes an IPv6 address of an IPv4 one, with its bits in both halves.
+func wide(a uint32) Addr6 { return Addr6{uint64(a)<<32 | uint64(a), uint64(a)<<32 | uint64(a)} }
+
+func drawNetwork(t *rapid.T, v6 bool, label string) network {
+	mask := someMask.Draw(t, label+" mask")
+	n := network4(someAddr.Draw(t, label)&mask, mask, rapid.Bool().Draw(t, label+" not"))
+	if v6 {
+		n.v6, n.addr, n.mask = true, wide(n.addr4()), wide(n.mask4())
+		if rapid.Bool().Draw(t, label+" by its high half") {
+			n.addr.Lo, n.mask.Lo = 0, 0
+		}
+	}
+	return n
+}
 
 var spans = rapid.Custom(func(t *rapid.T) span {
 	a, b := somePort.Draw(t, "a"), somePort.Draw(t, "b")
@@ -59,14 +68,23 @@ func drawMatch(t *rapid.T, proto protocol) match {
 	return &comment{text, true}
 }
 
-var rules = rapid.Custom(func(t *rapid.T) *Rule {
-	r := &Rule{}
-	if rapid.Bool().Draw(t, "from") {
-		r.source = networks.Draw(t, "source")
+var rules, rules6 = rapid.Custom(drawRule(false)), rapid.Custom(drawRule(true))
+
+func drawRule(v6 bool) func(*rapid.T) *Rule {
+	return func(t *rapid.T) *Rule {
+		r := &Rule{source: network{v6: v6}, destination: network{v6: v6}}
+		if rapid.Bool().Draw(t, "from") {
+			r.source = drawNetwork(t, v6, "source")
+		}
+		if rapid.Bool().Draw(t, "to") {
+			r.destination = drawNetwork(t, v6, "destination")
+		}
+		drawRest(t, r)
+		return r
 	}
-	if rapid.Bool().Draw(t, "to") {
-		r.destination = networks.Draw(t, "destination")
-	}
+}
+
+func drawRest(t *rapid.T, r *Rule) {
 	if name := rapid.SampledFrom([]string{"", "", "eth0", "eth+", "eth1+", "x"}).Draw(t, "link"); name != "" {
 		r.link = link{name, rapid.Bool().Draw(t, "not link")}
 	}
@@ -80,20 +98,41 @@ var rules = rapid.Custom(func(t *rapid.T) *Rule {
 	if r.target.kind == markTarget {
 		r.target = target{markTarget, someMark.Draw(t, "value"), someMark.Draw(t, "mask"), true}
 	}
-	return r
-})
+}
 
 var rulesets = rapid.Custom(func(t *rapid.T) Ruleset {
-	return Ruleset{}.Append(rapid.SliceOfN(rules, 0, 12).Draw(t, "rules")...)
+	return Ruleset{rapid.SliceOfN(rules, 0, 12).Draw(t, "rules"), rapid.SliceOfN(rules6, 0, 12).Draw(t, "rules of IPv6")}
 })
 
 var packets = rapid.Custom(func(t *rapid.T) Packet {
-	return Packet{
-		Src: someAddr.Draw(t, "src"), Dst: someAddr.Draw(t, "dst"),
+	pk := Packet{
 		SrcPort: somePort.Draw(t, "sport"), DstPort: somePort.Draw(t, "dport"),
 		Proto: someProto.Draw(t, "proto"), Link: someLink.Draw(t, "link"), Mark: someMark.Draw(t, "mark"),
 	}
+	src, dst := someAddr.Draw(t, "src"), someAddr.Draw(t, "dst")
+	if pk.V6 = rapid.Bool().Draw(t, "IPv6"); pk.V6 {
+		pk.Src6, pk.Dst6 = wide(src), wide(dst)
+		pk.Dst6.Lo += uint64(rapid.IntRange(0, 1).Draw(t, "next to it"))
+	} else {
+		pk.Src, pk.Dst = src, dst
+	}
+	return pk
 })
+
+// sourceOf and destinationOf return a packet's addresses.
+func sourceOf(pk *Packet) netip.Addr {
+	if pk.V6 {
+		return address6(pk.Src6)
+	}
+	return address(pk.Src)
+}
+
+func destinationOf(pk *Packet) netip.Addr {
+	if pk.V6 {
+		return address6(pk.Dst6)
+	}
+	return address(pk.Dst)
+}
 
 func TestPrintedRulesAreReadBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -112,7 +151,7 @@ func TestPrintedRulesAreReadBack(t *testing.T) {
 				t.Fatalf("%s: %v", line, err)
 			}
 		}
-		if diff := cmp.Diff(want.rules, got.rules, unexported, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, got, unexported, cmp.AllowUnexported(Ruleset{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("rules that were printed and read back (-want +got)\n%s", diff)
 		}
 	})
@@ -129,7 +168,7 @@ func TestMarkMatchesReference(t *testing.T) {
 }
 
 func slowMark(t *rapid.T, s Ruleset, pk Packet) uint32 {
-	for _, r := range s.rules {
+	for _, r := range s.chain(pk.V6) {
 		words, err := Split(r.String())
 		if err != nil {
 			t.Fatal(err)
@@ -168,9 +207,9 @@ func slowMark(t *rapid.T, s Ruleset, pk Packet) uint32 {
 func slowCondition(t *rapid.T, name, value string, pk Packet) bool {
 	switch name {
 	case "-s":
-		return slowWithin(value, pk.Src)
+		return slowWithin(value, sourceOf(&pk))
 	case "-d":
-		return slowWithin(value, pk.Dst)
+		return slowWithin(value, destinationOf(&pk))
 	case "-i":
 		prefix, wild := strings.CutSuffix(value, "+")
 		return wild && strings.HasPrefix(pk.Link, prefix) || value == pk.Link
@@ -191,14 +230,12 @@ func slowCondition(t *rapid.T, name, value string, pk Packet) bool {
 	return false
 }
 
-func slowWithin(text string, addr uint32) bool {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], addr)
+func slowWithin(text string, addr netip.Addr) bool {
 	if p, err := netip.ParsePrefix(text); err == nil {
-		return p.Contains(netip.AddrFrom4(b))
+		return p.Contains(addr)
 	}
 	base, maskText, _ := strings.Cut(text, "/")
-	want, mask := netip.MustParseAddr(base).As4(), netip.MustParseAddr(maskText).As4()
+	b, want, mask := addr.AsSlice(), netip.MustParseAddr(base).AsSlice(), netip.MustParseAddr(maskText).AsSlice()
 	for i := range b {
 		if b[i]&mask[i] != want[i] {
 			return false
@@ -236,7 +273,7 @@ func slowMasked(text string) (value, mask uint32) {
 func TestRulesetMatchesModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		few := rapid.SliceOfN(rules, 1, 4).Draw(t, "rules")
-		var s Ruleset
+		var s ruleList
 		var model []string
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
 			r := rapid.SampledFrom(few).Draw(t, "rule")
@@ -245,21 +282,22 @@ func TestRulesetMatchesModel(t *testing.T) {
 			wantErr := false
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0:
-				s, model = s.Append(r), append(model, r.String())
+				s, err = s.apply(Command{Verb: Append, Rules: []*Rule{r}})
+				model = append(model, r.String())
 			case 1:
-				s, err = s.Insert(n, r)
+				s, err = s.insert(n, []*Rule{r})
 				if wantErr = n < 1 || n > len(model)+1; !wantErr {
 					model = append(model, "")
 					copy(model[n:], model[n-1:])
 					model[n-1] = r.String()
 				}
 			case 2:
-				s, err = s.DeleteNumber(n)
+				s, err = s.deleteNumber(n)
 				if wantErr = n < 1 || n > len(model); !wantErr {
 					model = append(model[:n-1], model[n:]...)
 				}
 			case 3:
-				s, err = s.Delete(r)
+				s, err = s.delete([]*Rule{r})
 				wantErr = true
 				for i, text := range model {
 					if text == r.String() {
@@ -276,7 +314,7 @@ func TestRulesetMatchesModel(t *testing.T) {
 		for _, text := range model {
 			want += "-A PREROUTING " + text + "\n"
 		}
-		if got := s.Text(Command{Verb: ListRules}); got != want {
+		if got := (Ruleset{rules: s}).Text(Command{Verb: ListRules}); got != want {
 			t.Fatalf("chain =\n%swant\n%s", got, want)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Rule is one line of the chain PREROUTING. It is immutable, and made by [Parse].
+// Rule is one line of a chain PREROUTING, of one family. It is immutable, and made by [Parse].
 type Rule struct {
 	source, destination network
 	link                link
@@ -111,6 +111,9 @@ func protocolNumber(name string) (uint64, bool) {
 		if known == name {
 			return uint64(n), true
 		}
+	}
+	if name == "icmpv6" { // what everybody says
+		return 58, true
 	}
 	return 0, name == "all"
 }

@@ -13,85 +13,100 @@ var ErrNoSuchRule = errors.New("no such rule in " + chain)
 // not have. It comes wrapped with the number.
 var ErrNoSuchNumber = errors.New(chain + " is not that long")
 
-// Ruleset is the chain PREROUTING: rules in the order in which packets meet
-// them. It is immutable, every change returns a new one; any number of goroutines
-// may use it. The zero value is the empty chain.
-type Ruleset struct{ rules []*Rule }
+// Ruleset is the two chains PREROUTING, of IPv4 and of IPv6: rules in the order in
+// which packets meet them. It is immutable, every change returns a new one; any number of
+// goroutines may use it. The zero value has no rules.
+type Ruleset struct{ rules, rules6 ruleList }
 
-// Len returns the number of rules.
-func (s Ruleset) Len() int { return len(s.rules) }
+// Len returns the number of rules in both chains.
+func (s Ruleset) Len() int { return len(s.rules) + len(s.rules6) }
 
-// Apply carries out one command, whole or not at all. Commands that only ask return
-// the rule set as it is; of them Check can fail. Errors are [ErrNoSuchRule] or
-// wrap [ErrNoSuchNumber].
+// chain returns the chain of a family.
+func (s Ruleset) chain(v6 bool) ruleList {
+	if v6 {
+		return s.rules6
+	}
+	return s.rules
+}
+
+// Apply carries out one command, on the chain of its family, whole or not at all.
+// Commands that only ask return the rule set as it is; of them Check can fail. Errors
+// are [ErrNoSuchRule] or wrap [ErrNoSuchNumber].
 func (s Ruleset) Apply(c Command) (Ruleset, error) {
+	next, err := s.chain(c.V6).apply(c)
+	if err != nil {
+		return s, err
+	}
+	if c.V6 {
+		return Ruleset{s.rules, next}, nil
+	}
+	return Ruleset{next, s.rules6}, nil
+}
+
+// ruleList is one chain. Its methods leave it as it is and return another.
+type ruleList []*Rule
+
+func (l ruleList) apply(c Command) (ruleList, error) {
 	switch c.Verb {
 	case Append:
-		return s.Append(c.Rules...), nil
+		return slices.Concat(l, c.Rules), nil
 	case Insert:
-		return s.Insert(c.Number, c.Rules...)
+		return l.insert(c.Number, c.Rules)
 	case Delete:
 		if c.Number > 0 {
-			return s.DeleteNumber(c.Number)
+			return l.deleteNumber(c.Number)
 		}
-		return s.Delete(c.Rules...)
+		return l.delete(c.Rules)
 	case Flush:
-		return Ruleset{}, nil
+		return nil, nil
 	case Check:
 		for _, r := range c.Rules {
-			if s.index(r) < 0 {
-				return s, ErrNoSuchRule
+			if l.index(r) < 0 {
+				return l, ErrNoSuchRule
 			}
 		}
 	}
-	return s, nil
+	return l, nil
 }
 
-// Append returns the chain with rules at its end.
-func (s Ruleset) Append(rules ...*Rule) Ruleset {
-	return Ruleset{slices.Concat(s.rules, rules)}
-}
-
-// Insert returns the chain with each of rules in turn put at place number, from
-// 1 to one behind the last: the last of them ends up first, as with iptables. The error
-// wraps [ErrNoSuchNumber].
-func (s Ruleset) Insert(number int, rules ...*Rule) (Ruleset, error) {
-	if number < 1 || number > len(s.rules)+1 {
-		return s, fmt.Errorf("cannot insert rule %d: %w", number, ErrNoSuchNumber)
+// insert puts each of rules in turn at place number, from 1 to one behind the last:
+// the last of them ends up first, as with iptables. The error wraps
+// [ErrNoSuchNumber].
+func (l ruleList) insert(number int, rules []*Rule) (ruleList, error) {
+	if number < 1 || number > len(l)+1 {
+		return l, fmt.Errorf("cannot insert rule %d: %w", number, ErrNoSuchNumber)
 	}
 	turned := slices.Clone(rules)
 	slices.Reverse(turned)
-	return Ruleset{slices.Concat(s.rules[:number-1], turned, s.rules[number-1:])}, nil
+	return slices.Concat(l[:number-1], turned, l[number-1:]), nil
 }
 
-// Delete returns the chain without the first rule that equals each of rules, or
+// delete takes the first rule away that equals each of rules, or returns
 // [ErrNoSuchRule].
-func (s Ruleset) Delete(rules ...*Rule) (Ruleset, error) {
-	left := s
+func (l ruleList) delete(rules []*Rule) (ruleList, error) {
+	left := l
 	for _, r := range rules {
 		i := left.index(r)
 		if i < 0 {
-			return s, ErrNoSuchRule
+			return l, ErrNoSuchRule
 		}
 		left = left.without(i)
 	}
 	return left, nil
 }
 
-// DeleteNumber returns the chain without the rule at place number, from 1. The error
-// wraps [ErrNoSuchNumber].
-func (s Ruleset) DeleteNumber(number int) (Ruleset, error) {
-	if number < 1 || number > len(s.rules) {
-		return s, fmt.Errorf("cannot delete rule %d: %w", number, ErrNoSuchNumber)
+// deleteNumber takes the rule at place number away, from 1. The error wraps
+// [ErrNoSuchNumber].
+func (l ruleList) deleteNumber(number int) (ruleList, error) {
+	if number < 1 || number > len(l) {
+		return l, fmt.Errorf("cannot delete rule %d: %w", number, ErrNoSuchNumber)
 	}
-	return s.without(number - 1), nil
+	return l.without(number - 1), nil
 }
 
-func (s Ruleset) without(i int) Ruleset {
-	return Ruleset{slices.Concat(s.rules[:i], s.rules[i+1:])}
-}
+func (l ruleList) without(i int) ruleList { return slices.Concat(l[:i], l[i+1:]) }
 
-func (s Ruleset) index(r *Rule) int {
+func (l ruleList) index(r *Rule) int {
 	want := r.String()
-	return slices.IndexFunc(s.rules, func(have *Rule) bool { return have.String() == want })
+	return slices.IndexFunc(l, func(have *Rule) bool { return have.String() == want })
 }

@@ -12,7 +12,7 @@ import (
 func sourcesOf(s Ruleset) string {
 	var names []string
 	for _, r := range s.rules {
-		names = append(names, strings.TrimPrefix(address(r.source.addr).String(), "10.0.0."))
+		names = append(names, strings.TrimPrefix(r.source.text(r.source.addr).String(), "10.0.0."))
 	}
 	return strings.Join(names, " ")
 }

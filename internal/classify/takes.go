@@ -29,6 +29,17 @@ func (p *parser) jump(o given) (err error) {
 	return err
 }
 
+// family returns the option that says which chain a command is about.
+func family(v6 bool) func(*parser, given) error {
+	return func(p *parser, o given) error {
+		if p.family != "" && p.command.V6 != v6 {
+			return fmt.Errorf("%s cannot go with %s", o.name, p.family)
+		}
+		p.command.V6, p.family = v6, o.name
+		return nil
+	}
+}
+
 func (p *parser) lineNumbers(given) error {
 	p.command.LineNumbers = true
 	return nil

@@ -14,7 +14,7 @@ type State struct {
 	Generation uint64 // of the configuration: another one after every transaction
 	Timeouts   ipvs.Timeouts
 	Sysctls    []Sysctl             // all, in the director's order
-	Marks      []string             // rules as natlb mark -S prints them: "-A PREROUTING ..."
+	Marks      []string             // rules as natlb mark -S prints them: "-A PREROUTING ...", then those of IPv6: "-6 -A PREROUTING ..."
 	Services   []ipvs.ServiceStatus // in order of creation, servers newest first
 }
 
@@ -28,14 +28,16 @@ type Source interface {
 
 // ReadState returns a state without its generation.
 func ReadState(d Source) (*State, error) {
-	text, err := d.Marks([]string{"-S"})
-	if err != nil {
-		return nil, err
-	}
 	s := &State{Timeouts: d.Timeouts(), Sysctls: d.Sysctls(), Services: d.Services()}
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSuffix(line, "\n"); strings.HasPrefix(line, "-A ") {
-			s.Marks = append(s.Marks, line)
+	for _, family := range []string{"", "-6 "} {
+		text, err := d.Marks(strings.Fields(family + "-S"))
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(text) {
+			if line = strings.TrimSuffix(line, "\n"); strings.HasPrefix(line, "-A ") {
+				s.Marks = append(s.Marks, family+line)
+			}
 		}
 	}
 	return s, nil

@@ -90,8 +90,12 @@ func (d *Diff) marks(is, wanted []string) {
 	for _, line := range lineDiff(is, wanted) {
 		d.show(line.sign, ipvsadm.MarkRule(line.text), "")
 	}
-	if len(is) > 0 {
+	six := slices.IndexFunc(is, func(rule string) bool { return strings.HasPrefix(rule, "-6 ") })
+	if len(is) > 0 && six != 0 {
 		d.do(ipvs.Change{Kind: ipvs.ChangeMarks, Words: []string{"-F"}})
+	}
+	if six >= 0 {
+		d.do(ipvs.Change{Kind: ipvs.ChangeMarks, Words: []string{"-6", "-F"}})
 	}
 	for _, rule := range wanted {
 		words, err := classify.Split(rule)

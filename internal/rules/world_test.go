@@ -161,8 +161,10 @@ func drawSeconds(t *rapid.T, label string) uint32 {
 }
 
 func drawMark(t *rapid.T) string {
-	return "-A PREROUTING " + rapid.SampledFrom([]string{
-		"-d 10.10.1.9 -p tcp --dport 80 ", "-s 10.0.0.0/8 -i eth0 ", "! -d 10.10.1.0/24 -p udp -m multiport --dports 1,2:9 ", "",
+	return rapid.SampledFrom([]string{
+		"-A PREROUTING -d 10.10.1.9 -p tcp --dport 80 ", "-A PREROUTING -s 10.0.0.0/8 -i eth0 ",
+		"-A PREROUTING ! -d 10.10.1.0/24 -p udp -m multiport --dports 1,2:9 ", "-A PREROUTING ",
+		"-6 -A PREROUTING -d fd10::9 -p tcp --dport 80 ", "-6 -A PREROUTING ",
 	}).Draw(t, "match") + rapid.SampledFrom([]string{
 		"", `-m comment --comment "two words" `, `-m comment --comment "# no comment" `, `-m comment --comment "it's \"quoted\" \\ ipvsadm" `,
 	}).Draw(t, "comment") + rapid.SampledFrom([]string{

@@ -13,7 +13,7 @@ import (
 // mark is the iptables-shaped face of natlb's own firewall marks.
 func (e *Env) mark() *cobra.Command {
 	return &cobra.Command{
-		Use:                "mark -A PREROUTING ... -j MARK --set-mark N",
+		Use:                "mark [-6] -A PREROUTING ... -j MARK --set-mark N",
 		Short:              "give packets firewall marks, in the words of iptables -t mangle",
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
