@@ -37,7 +37,7 @@ const (
 
 type fragKey struct {
 	src, dst uint32
-	id       uint16
+	id       uint32
 	proto    uint8
 }
 

@@ -60,7 +60,7 @@ func TestICMPError(t *testing.T) {
 				t.Errorf("IP header = %+v, want TOS 0xc0, no flags, id 0, from %#x to the client", ip, tt.answer.Src)
 			}
 			icmp := packet.Layer(layers.LayerTypeICMPv4).(*layers.ICMPv4)
-			got := ICMPAnswer{icmp.TypeCode.Type(), icmp.TypeCode.Code(), uint32(icmp.Id)<<16 | uint32(icmp.Seq), tt.answer.Src}
+			got := ICMPAnswer{Type: icmp.TypeCode.Type(), Code: icmp.TypeCode.Code(), Rest: uint32(icmp.Id)<<16 | uint32(icmp.Seq), Src: tt.answer.Src}
 			if diff := cmp.Diff(tt.answer, got); diff != "" {
 				t.Errorf("ICMP header (-want +got):\n%s", diff)
 			}
@@ -205,13 +205,13 @@ func TestTCPReset(t *testing.T) {
 			tt.segment.Options = []layers.TCPOption{{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: []byte{5, 0xb4}}}
 			frame := tcpFrame(t, tt.segment, make([]byte, tt.payload))
 			p := mustParse(t, frame)
-			dst := make([]byte, TCPResetLen)
+			dst := make([]byte, 54)
 			for i := range dst {
 				dst[i] = 0xaa // leftovers must go
 			}
 			n := TCPReset(dst, frame, &p, routerMAC)
-			if n != TCPResetLen {
-				t.Fatalf("TCPReset() = %d, want %d", n, TCPResetLen)
+			if n != len(dst) {
+				t.Fatalf("TCPReset() = %d, want %d", n, len(dst))
 			}
 			ip, packet := decode(t, dst)
 			if ip.Flags != layers.IPv4DontFragment || ip.Id != 0 || ip.TOS != 0 ||

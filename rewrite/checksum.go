@@ -62,6 +62,27 @@ func pseudoSum(src, dst uint32, proto uint8, length int) uint32 {
 	return src>>16 + src&0xffff + dst>>16 + dst&0xffff + uint32(proto) + uint32(length)
 }
 
+// pseudoSum6 is [pseudoSum] for IPv6 (RFC 8200 section 8.1).
+func pseudoSum6(src, dst Addr6, proto uint8, length int) uint32 {
+	return sum6(src) + sum6(dst) + uint32(proto) + uint32(length)
+}
+
+// sum6 returns the sum of the words of an address, at most 17 bits.
+func sum6(a Addr6) uint32 {
+	sum, carry := bits.Add64(a.Hi, a.Lo, 0)
+	sum = sum>>32 + sum&0xffffffff + carry
+	return uint32(sum>>32) + uint32(sum>>16)&0xffff + uint32(sum)&0xffff
+}
+
+// pseudo returns the unfolded sum of the packet's pseudo header over length bytes
+// of L4 header and payload.
+func (p *Packet) pseudo(length int) uint32 {
+	if p.V6 {
+		return pseudoSum6(p.Src6, p.Dst6, p.Proto, length)
+	}
+	return pseudoSum(p.Src, p.Dst, p.Proto, length)
+}
+
 // delta16 is what a sum changes by when the word old becomes new (RFC 1624:
 // ~m + m'), unfolded.
 func delta16(old, new uint16) uint32 { return uint32(^old) + uint32(new) }
@@ -70,6 +91,9 @@ func delta16(old, new uint16) uint32 { return uint32(^old) + uint32(new) }
 func delta32(old, new uint32) uint32 {
 	return delta16(uint16(old>>16), uint16(new>>16)) + delta16(uint16(old), uint16(new))
 }
+
+// delta6 is [delta16] for an IPv6 address.
+func delta6(old, new Addr6) uint32 { return sum6(Addr6{^old.Hi, ^old.Lo}) + sum6(new) }
 
 // updateChecksum changes the complete checksum in field, two bytes, by delta:
 // HC' = ~(~HC + ~m + m') (RFC 1624, equation 3).
@@ -100,7 +124,7 @@ func nonZero(checksum uint16) uint16 {
 // the complement at start+offset (csum_offset), where the sum of the pseudo
 // header is. As in the kernel, a result of 0 is stored as 0xffff for every
 // protocol, which UDP needs and the others do not mind. Ethernet padding after
-// an IPv4 packet is not counted. The field of SCTP, and of no other protocol, is at
+// the packet is not counted. The field of SCTP, and of no other protocol, is at
 // offset 8: what virtio's header has no word for is its CRC32c, and computed here. It
 // reports false, and changes nothing, when the place is not inside the packet.
 func CompleteChecksum(frame []byte, start, offset int) bool {
@@ -117,11 +141,17 @@ func CompleteChecksum(frame []byte, start, offset int) bool {
 	return true
 }
 
-// packetEnd returns where the packet in the frame ends: after the total length
-// that an IPv4 header states, or with the frame.
+// packetEnd returns where the packet in the frame ends: after the length that its
+// IP header states, or with the frame.
 func packetEnd(frame []byte) int {
-	if len(frame) < EthernetLen+ipv4MinLen || binary.BigEndian.Uint16(frame[12:14]) != etherTypeIPv4 {
+	if len(frame) < EthernetLen+ipv4MinLen {
 		return len(frame)
 	}
-	return min(len(frame), EthernetLen+int(binary.BigEndian.Uint16(frame[16:18])))
+	switch binary.BigEndian.Uint16(frame[12:14]) {
+	case etherTypeIPv4:
+		return min(len(frame), EthernetLen+int(binary.BigEndian.Uint16(frame[16:18])))
+	case etherTypeIPv6:
+		return min(len(frame), EthernetLen+ipv6Len+int(binary.BigEndian.Uint16(frame[18:20])))
+	}
+	return len(frame)
 }

@@ -2,7 +2,7 @@ package rewrite
 
 import "encoding/binary"
 
-// ICMP types that a director meets (RFC 792).
+// ICMP types that a director meets (RFC 792). Those of IPv6 are in icmp6.go.
 const (
 	ICMPEchoReply    uint8 = 0
 	ICMPUnreachable  uint8 = 3
@@ -26,20 +26,35 @@ func IsICMPError(icmpType uint8) bool {
 	return IsTranslatedICMPError(icmpType) || icmpType == ICMPRedirect || icmpType == ICMPParameter
 }
 
-// ParseQuoted reads the IPv4 packet that the ICMP error p quotes into q, with
-// offsets relative to the frame. It reports false when p is not an unfragmented
-// ICMP error, or when there is no IPv4 header with at least 4 bytes after it,
-// or when it is the header of a later fragment, which has no ports.
+// IsTranslatedError reports whether the packet is an ICMP error of a type that
+// IPVS translates: of IPv6 every type of error, which is below 128.
+func (p *Packet) IsTranslatedError() bool {
+	return p.IsICMP() && (p.V6 && isICMPv6Error(p.ICMPType) || !p.V6 && IsTranslatedICMPError(p.ICMPType))
+}
+
+// isError reports whether the packet, of which the type is there, is an ICMP error
+// of any type.
+func (p *Packet) isError() bool {
+	return p.IsICMP() && (p.V6 && isICMPv6Error(p.ICMPType) || !p.V6 && IsICMPError(p.ICMPType))
+}
+
+// ParseQuoted reads the IP packet, of the same family, that the ICMP error p quotes
+// into q, with offsets relative to the frame. It reports false when p is not an
+// unfragmented ICMP error, or when there is no whole IP header with at least 4 bytes
+// after it, or when it is the header of a later fragment, which has no ports.
 //
 // The quoted packet is cut off as a rule: q.End is the end of what is there,
 // and only the ports of its L4 header can be relied on. Its checksums are not
 // verified, and a total length too small for its own header is not believed
 // (RFC 792, RFC 1812 4.3.2.3).
 func ParseQuoted(frame []byte, p, q *Packet) bool {
-	if p.Proto != ProtoICMP || !IsICMPError(p.ICMPType) || p.Fragment() {
+	if !p.isError() || p.Fragment() {
 		return false
 	}
 	at := p.L4 + icmpLen
+	if p.V6 {
+		return parseQuoted6(frame[:p.End], at, q)
+	}
 	if p.End-at < ipv4MinLen+4 {
 		return false
 	}
@@ -53,15 +68,24 @@ func ParseQuoted(frame []byte, p, q *Packet) bool {
 	}
 	q.readIPv4(ip)
 	q.L3, q.L4, q.End = at, at+header, at+total
-	q.readL4(ip[header:total])
+	q.readL4(ip[header:total], ProtoICMP)
 	return q.FragOff == 0
 }
 
 // ICMPChecksumOK reports whether the checksum of the unfragmented ICMP message
 // p is right. Of a fragment it is not known, and the answer is false.
 func ICMPChecksumOK(frame []byte, p *Packet) bool {
-	return p.Proto == ProtoICMP && !p.Fragment() && p.End-p.L4 >= icmpLen &&
-		Sum(frame[p.L4:p.End], 0) == 0xffff
+	return p.IsICMP() && !p.Fragment() && p.End-p.L4 >= icmpLen &&
+		Sum(frame[p.L4:p.End], p.icmpPseudo(p.End-p.L4)) == 0xffff
+}
+
+// icmpPseudo returns the sum that the checksum of an ICMP message begins with: that
+// of the pseudo header in IPv6, none in IPv4.
+func (p *Packet) icmpPseudo(length int) uint32 {
+	if p.V6 {
+		return pseudoSum6(p.Src6, p.Dst6, ProtoICMPv6, length)
+	}
+	return 0
 }
 
 // ICMPNextMTU returns the MTU that a "fragmentation needed" announces (RFC 1191),
@@ -106,12 +130,13 @@ func TranslateICMPOut(frame []byte, p, q *Packet, vip uint32, vport uint16) {
 // the inside out.
 func setErrorChecksums(frame []byte, p, q *Packet) {
 	setIPv4Checksum(frame[q.L3:q.L4])
-	setICMPChecksum(frame[p.L4:p.End])
+	setICMPChecksum(frame[p.L4:p.End], 0)
 	setIPv4Checksum(frame[p.L3:p.L4])
 }
 
-// setICMPChecksum computes and stores the checksum of a whole ICMP message.
-func setICMPChecksum(icmp []byte) {
+// setICMPChecksum computes and stores the checksum of a whole ICMP message; pseudo
+// is as icmpPseudo has it.
+func setICMPChecksum(icmp []byte, pseudo uint32) {
 	icmp[2], icmp[3] = 0, 0
-	binary.BigEndian.PutUint16(icmp[2:4], Checksum(icmp, 0))
+	binary.BigEndian.PutUint16(icmp[2:4], Checksum(icmp, pseudo))
 }

@@ -19,36 +19,40 @@ const (
 // unfragmented datagram; a fragment cannot be summed). SCTP's CRC covers no
 // address; it is computed anew when the port changes, unless partial.
 func DNAT(frame []byte, p *Packet, dst uint32, port uint16, partial bool) {
-	translate(frame, p, dstAddrAt, dstPortAt, dst, port, partial)
+	delta := setAddr(frame[p.L3:p.L3+ipv4MinLen], dstAddrAt, dst)
 	p.Dst = dst
 	if p.HasPorts() {
 		p.DstPort = port
+		translateL4(frame, p, dstPortAt, port, delta, partial)
 	}
 }
 
 // SNAT makes src:port the source of the packet, and updates p. All else is as
 // in [DNAT].
 func SNAT(frame []byte, p *Packet, src uint32, port uint16, partial bool) {
-	translate(frame, p, srcAddrAt, srcPortAt, src, port, partial)
+	delta := setAddr(frame[p.L3:p.L3+ipv4MinLen], srcAddrAt, src)
 	p.Src = src
 	if p.HasPorts() {
 		p.SrcPort = port
+		translateL4(frame, p, srcPortAt, port, delta, partial)
 	}
 }
 
-// translate writes the address at addrAt of the IP header and the port at
-// portAt of the L4 header, and all checksums.
-func translate(frame []byte, p *Packet, addrAt, portAt int, addr uint32, port uint16, partial bool) {
-	ip := frame[p.L3 : p.L3+ipv4MinLen]
-	field := ip[addrAt : addrAt+4]
-	addrDelta := delta32(binary.BigEndian.Uint32(field), addr)
+// setAddr writes the address at an offset of the IPv4 header, and the header's
+// checksum, and returns what the address has changed a sum by.
+func setAddr(ip []byte, at int, addr uint32) uint32 {
+	field := ip[at : at+4]
+	delta := delta32(binary.BigEndian.Uint32(field), addr)
 	binary.BigEndian.PutUint32(field, addr)
-	updateChecksum(ip[10:12], addrDelta)
-	if !p.HasPorts() {
-		return
-	}
+	updateChecksum(ip[10:12], delta)
+	return delta
+}
+
+// translateL4 writes the port at portAt of the L4 header, which has ports, and the
+// L4 checksum. addrDelta is what the address, written already, has changed a sum by.
+func translateL4(frame []byte, p *Packet, portAt int, port uint16, addrDelta uint32, partial bool) {
 	l4 := frame[p.L4:p.End]
-	field = l4[portAt : portAt+2]
+	field := l4[portAt : portAt+2]
 	old := binary.BigEndian.Uint16(field)
 	binary.BigEndian.PutUint16(field, port)
 	switch {
@@ -63,7 +67,7 @@ func translate(frame []byte, p *Packet, addrAt, portAt int, addr uint32, port ui
 			updateChecksum(l4[16:18], addrDelta+delta16(old, port))
 		}
 	case len(l4) >= udpLen:
-		updateUDP(ip, l4, addrDelta+delta16(old, port), p.Fragment())
+		updateUDP(p, l4, addrDelta+delta16(old, port))
 	}
 }
 
@@ -82,31 +86,34 @@ func updatePartial(l4 []byte, proto uint8, delta uint32) {
 }
 
 // updateUDP changes the complete checksum of a UDP datagram by delta, or
-// computes the one that was missing. ip is the header as already rewritten.
-func updateUDP(ip, l4 []byte, delta uint32, fragment bool) {
+// computes the one that was missing. p has the new addresses.
+func updateUDP(p *Packet, l4 []byte, delta uint32) {
 	field := l4[6:8]
 	if binary.BigEndian.Uint16(field) != 0 {
 		updateChecksum(field, delta)
 		binary.BigEndian.PutUint16(field, nonZero(binary.BigEndian.Uint16(field)))
 		return
 	}
-	if fragment {
+	if p.Fragment() {
 		return
 	}
 	// The receiver sums as many bytes as the UDP header states.
 	if n := int(binary.BigEndian.Uint16(l4[4:6])); n >= udpLen && n < len(l4) {
 		l4 = l4[:n]
 	}
-	src, dst := binary.BigEndian.Uint32(ip[12:16]), binary.BigEndian.Uint32(ip[16:20])
-	sum := Checksum(l4, pseudoSum(src, dst, ProtoUDP, len(l4)))
-	binary.BigEndian.PutUint16(field, nonZero(sum))
+	binary.BigEndian.PutUint16(field, nonZero(Checksum(l4, p.pseudo(len(l4)))))
 }
 
-// DecrementTTL lowers the time to live by one, as each router does (RFC 1812
-// 5.3.1), with the header checksum, and updates p. The caller has seen that the
-// TTL is above 1.
+// DecrementTTL lowers the time to live, or the hop limit, by one, as each router
+// does (RFC 1812 5.3.1), with the header checksum of IPv4, and updates p. The
+// caller has seen that the TTL is above 1.
 func DecrementTTL(frame []byte, p *Packet) {
 	ip := frame[p.L3 : p.L3+ipv4MinLen]
+	if p.V6 {
+		ip[7]--
+		p.TTL = ip[7]
+		return
+	}
 	old := binary.BigEndian.Uint16(ip[8:10]) // TTL and protocol share a word
 	ip[8]--
 	updateChecksum(ip[10:12], delta16(old, binary.BigEndian.Uint16(ip[8:10])))

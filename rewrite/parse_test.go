@@ -76,7 +76,7 @@ func TestParseIPv4Faults(t *testing.T) {
 	}{
 		{"nothing", nil, FaultTruncated},
 		{"ethernet header cut", tcp()[:13], FaultTruncated},
-		{"arp", set(tcp(), 13, 6), FaultNotIPv4},
+		{"arp", set(tcp(), 13, 6), FaultNotIP},
 		{"ip header cut", tcp()[:33], FaultTruncated},
 		{"version 6", set(tcp(), 14, 0x65), FaultHeader},
 		{"header length 16", set(tcp(), 14, 0x44), FaultHeader},

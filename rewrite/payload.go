@@ -17,7 +17,7 @@ func TCPPayload(frame []byte, p *Packet) []byte {
 // right. It has no meaning for a partial checksum.
 func TCPChecksumOK(frame []byte, p *Packet) bool {
 	l4 := frame[p.L4:p.End]
-	return Sum(l4, pseudoSum(p.Src, p.Dst, ProtoTCP, len(l4))) == 0xffff
+	return Sum(l4, p.pseudo(len(l4))) == 0xffff
 }
 
 // ReplacePayload writes into dst the TCP segment of frame with the bytes from up
@@ -25,13 +25,13 @@ func TCPChecksumOK(frame []byte, p *Packet) bool {
 // p describe the new frame. It returns the new frame's length. Sequence numbers
 // stay: see [SetTCPSeq].
 //
-// The IP total length follows. The TCP checksum is computed anew, as the kernel's
+// The length in the IP header follows. The TCP checksum is computed anew, as the kernel's
 // IPVS does it; with partial the field is the new sum of the pseudo header, which
 // counts the length.
 //
 // It returns 0, and leaves p as it is, when dst is too small, the place is not
 // inside the payload, the packet is no unfragmented TCP segment or would be
-// longer than IPv4 can state.
+// longer than IP can state.
 func ReplacePayload(dst, frame []byte, p *Packet, from, to int, text []byte, partial bool) int {
 	header := tcpHeaderLen(frame, p)
 	if header == 0 || from < 0 || from > to || to > p.End-p.L4-header {
@@ -39,7 +39,7 @@ func ReplacePayload(dst, frame []byte, p *Packet, from, to int, text []byte, par
 	}
 	start := p.L4 + header
 	length := p.End + len(text) - (to - from)
-	if length > len(dst) || length-p.L3 > maxTotalLen {
+	if length > len(dst) || length-p.L3 > p.maxLen() {
 		return 0
 	}
 	dst = dst[:length]
@@ -49,10 +49,14 @@ func ReplacePayload(dst, frame []byte, p *Packet, from, to int, text []byte, par
 	p.End = length
 
 	ip, l4 := dst[p.L3:p.L4], dst[p.L4:]
-	old := binary.BigEndian.Uint16(ip[2:4])
-	binary.BigEndian.PutUint16(ip[2:4], uint16(length-p.L3))
-	updateChecksum(ip[10:12], delta16(old, uint16(length-p.L3)))
-	pseudo := pseudoSum(p.Src, p.Dst, ProtoTCP, len(l4))
+	if p.V6 {
+		binary.BigEndian.PutUint16(ip[4:6], uint16(length-p.L3-ipv6Len))
+	} else {
+		old := binary.BigEndian.Uint16(ip[2:4])
+		binary.BigEndian.PutUint16(ip[2:4], uint16(length-p.L3))
+		updateChecksum(ip[10:12], delta16(old, uint16(length-p.L3)))
+	}
+	pseudo := p.pseudo(len(l4))
 	if partial {
 		binary.BigEndian.PutUint16(l4[16:18], fold(pseudo))
 		return length
@@ -62,5 +66,14 @@ func ReplacePayload(dst, frame []byte, p *Packet, from, to int, text []byte, par
 	return length
 }
 
-// maxTotalLen is the longest IPv4 packet (RFC 791 section 3.1).
+// maxTotalLen is the longest IPv4 packet (RFC 791 section 3.1), and what may follow
+// the header of an IPv6 one (RFC 8200 section 3).
 const maxTotalLen = 65535
+
+// maxLen returns the length of the longest IP packet of the family.
+func (p *Packet) maxLen() int {
+	if p.V6 {
+		return ipv6Len + maxTotalLen
+	}
+	return maxTotalLen
+}

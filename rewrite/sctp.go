@@ -27,9 +27,9 @@ const (
 	sctpSumAt = 8  // the CRC in the common header
 	flagT     = 1  // of ABORT and SHUTDOWN COMPLETE: the verification tag is the peer's
 
-	// SCTPRefusalLen is the length in bytes of the frame that [SCTPRefusal]
-	// writes.
-	SCTPRefusalLen = EthernetLen + ipv4MinLen + sctpMinLen + chunkLen
+	// SCTPRefusalLen is the length in bytes of the longest frame that [SCTPRefusal]
+	// writes, one of IPv6.
+	SCTPRefusalLen = EthernetLen + ipv6Len + sctpMinLen + chunkLen
 )
 
 // castagnoli is the polynomial of SCTP's checksum (RFC 9260, appendix A).
@@ -88,7 +88,7 @@ func sctpChecksumOK(l4 []byte) bool {
 }
 
 // SCTPRefusal writes into dst the frame of what a host without that association
-// owes to the packet in frame (RFC 9260 8.4), and returns its length,
+// owes to the packet in frame (RFC 9260 8.4), and returns its length, at most
 // [SCTPRefusalLen]: to an INIT an ABORT with the tag that it brings, to a SHUTDOWN
 // ACK a SHUTDOWN COMPLETE, to others an ABORT, both with the packet's own tag and
 // the T bit. sound says that the CRC is known to be right, or partial.
@@ -97,7 +97,7 @@ func sctpChecksumOK(l4 []byte) bool {
 // ERROR, a packet with a wrong CRC or whose chunks do not fit into it, a fragment,
 // or to or from a group.
 func SCTPRefusal(dst, frame []byte, p *Packet, mac [6]byte, sound bool) int {
-	if p.Proto != ProtoSCTP || p.Fragment() || p.End-p.L4 < sctpMinLen+chunkLen || !answerable(frame, p) || len(dst) < SCTPRefusalLen {
+	if p.Proto != ProtoSCTP || p.Fragment() || p.End-p.L4 < sctpMinLen+chunkLen || !answerable(frame, p) {
 		return 0
 	}
 	l4 := frame[p.L4:p.End]
@@ -131,17 +131,18 @@ func SCTPRefusal(dst, frame []byte, p *Packet, mac [6]byte, sound bool) int {
 		}
 		at = next
 	}
-	dst = dst[:SCTPRefusalLen]
-	putEthernet(dst, frame, mac)
-	putIPv4(dst[EthernetLen:], ipv4Answer{flags: flagDF, proto: ProtoSCTP, src: p.Dst, dst: p.Src})
-	answer := dst[EthernetLen+ipv4MinLen:]
+	h := answerHeader{src: p.Dst, src6: p.Dst6, flags: flagDF, proto: ProtoSCTP}
+	answer, n := putAnswer(dst, frame, p, mac, h, sctpMinLen+chunkLen)
+	if n == 0 {
+		return 0
+	}
 	binary.BigEndian.PutUint16(answer[0:2], p.DstPort)
 	binary.BigEndian.PutUint16(answer[2:4], p.SrcPort)
 	binary.BigEndian.PutUint32(answer[4:8], tag)
 	answer[12], answer[13] = kind, flags
 	binary.BigEndian.PutUint16(answer[14:16], chunkLen)
 	setSCTPChecksum(answer)
-	return len(dst)
+	return n
 }
 
 // putProbeChunk writes the chunk of a probe behind the common header of l4, whose

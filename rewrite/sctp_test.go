@@ -141,7 +141,7 @@ func TestRefusalOwed(t *testing.T) {
 		frame := sctpPacket(t, tt.tag, tt.chunks)
 		p := mustParse(t, frame)
 		dst := make([]byte, SCTPRefusalLen)
-		got := ""
+		got, room := "", 50
 		if n := SCTPRefusal(dst, frame, &p, routerMAC, false); n > 0 {
 			decode(t, dst[:n])
 			again := mustParse(t, dst[:n])
@@ -153,14 +153,25 @@ func TestRefusalOwed(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("answer to %s = %q, want %q", tt.name, got, tt.want)
 		}
-		if n := SCTPRefusal(dst[:SCTPRefusalLen-1], frame, &p, routerMAC, false); n != 0 {
+		// The same in IPv6, which no sum of SCTP's knows of.
+		_, l4 := split(frame)
+		six := frame6(cip6, vip6, 64, []ext{destOpts}, ProtoSCTP, l4)
+		q, answer := mustParse6(t, six), make([]byte, SCTPRefusalLen)
+		if n := SCTPRefusal(answer, six, &q, routerMAC, false); n > 0 != (got != "") || n > 0 && (n != SCTPRefusalLen || string(answer[54:n]) != string(dst[34:room])) {
+			t.Errorf("answer to %s in IPv6:\n% x\nand in IPv4:\n% x", tt.name, answer[:n], dst)
+		} else if n > 0 {
+			if a := mustParse6(t, answer); a.Src6 != vip6 || a.Dst6 != cip6 || a.TTL != 64 || a.L4 != 54 {
+				t.Errorf("answer to %s in IPv6 is %+v", tt.name, a)
+			}
+		}
+		if n := SCTPRefusal(dst[:room-1], frame, &p, routerMAC, false); n != 0 {
 			t.Errorf("answer to %s wrote %d bytes into less", tt.name, n)
 		}
 	}
 	frame := sctpPacket(t, 7, sack)
 	frame[len(frame)-1]++
 	p := mustParse(t, frame)
-	for sound, want := range map[bool]int{false: 0, true: SCTPRefusalLen} {
+	for sound, want := range map[bool]int{false: 0, true: 50} {
 		if n := SCTPRefusal(make([]byte, 100), frame, &p, routerMAC, sound); n != want {
 			t.Errorf("answer to a wrong CRC, known to be right %v: %d bytes, want %d", sound, n, want)
 		}

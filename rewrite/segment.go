@@ -52,7 +52,7 @@ func SegmentCount(p *Packet, frame []byte, size int) int {
 // Segment writes into dst the i-th segment, from 0, of the super-packet in
 // frame, and returns its length: at most [HeadersLen] plus size. It does what
 // an interface with segmentation offload does: headers are repeated with their
-// options, the IP identification counts up, TCP sequence numbers advance, FIN
+// options, the IPv4 identification counts up, TCP sequence numbers advance, FIN
 // and PSH are on the last segment only and CWR on the first only, and every
 // length and checksum is computed in full, so the super-packet's own L4
 // checksum may be partial. Whether the super-packet is a TCP one or a UDP one
@@ -75,10 +75,14 @@ func Segment(dst, frame []byte, p *Packet, size, i int) int {
 	copy(dst[headers:], payload)
 
 	ip, l4 := dst[p.L3:p.L4], dst[p.L4:]
-	binary.BigEndian.PutUint16(ip[2:4], uint16(len(ip)+len(l4)))
-	binary.BigEndian.PutUint16(ip[4:6], p.ID+uint16(i))
-	setIPv4Checksum(ip)
-	pseudo := pseudoSum(p.Src, p.Dst, p.Proto, len(l4))
+	if p.V6 {
+		binary.BigEndian.PutUint16(ip[4:6], uint16(len(dst)-p.L3-ipv6Len))
+	} else {
+		binary.BigEndian.PutUint16(ip[2:4], uint16(len(dst)-p.L3))
+		binary.BigEndian.PutUint16(ip[4:6], uint16(p.ID)+uint16(i))
+		setIPv4Checksum(ip)
+	}
+	pseudo := p.pseudo(len(l4))
 	if p.Proto == ProtoUDP {
 		finishDatagram(l4, pseudo)
 	} else {

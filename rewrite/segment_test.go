@@ -27,8 +27,8 @@ func segments(t errorer, frame []byte, size int) []gopacket.Packet {
 			t.Fatalf("gopacket cannot decode segment %d: %v", i, piece.ErrorLayer())
 		}
 		ip := piece.NetworkLayer().(*layers.IPv4)
-		if ip.Id != p.ID+uint16(i) || int(ip.Length) != n-14 || ip.Flags != layers.IPv4DontFragment {
-			t.Errorf("segment %d: id, length, flags = %d, %d, %v, want %d, %d, DF", i, ip.Id, ip.Length, ip.Flags, p.ID+uint16(i), n-14)
+		if ip.Id != uint16(p.ID)+uint16(i) || int(ip.Length) != n-14 || ip.Flags != layers.IPv4DontFragment {
+			t.Errorf("segment %d: id, length, flags = %d, %d, %v, want %d, %d, DF", i, ip.Id, ip.Length, ip.Flags, uint16(p.ID)+uint16(i), n-14)
 		}
 		if !bytes.Equal(dst[:12], frame[:12]) {
 			t.Errorf("segment %d: MAC addresses % x, want % x", i, dst[:12], frame[:12])

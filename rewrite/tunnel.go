@@ -165,6 +165,6 @@ func ParseTunnelled(frame []byte, q, inner *Packet) (Tunnel, bool) {
 	end := at + min(total, len(ip))
 	inner.readIPv4(ip)
 	inner.L3, inner.L4, inner.End = at, at+header, end
-	inner.readL4(frame[inner.L4:end])
+	inner.readL4(frame[inner.L4:end], ProtoICMP)
 	return t, inner.FragOff == 0
 }
