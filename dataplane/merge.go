@@ -73,8 +73,7 @@ func (m *merger) plan(fs []Frame) (messages int) {
 // it is part of an older one.
 func (m *merger) join(fs []Frame, i int, e *merged) bool {
 	f := &fs[i]
-	var ok bool
-	if e.Flow, e.Proto, ok = rewrite.FlowOf(f.Data); !ok {
+	if !e.FlowOf(f.Data) {
 		return false
 	}
 	e.single = f.Offload.Super() || m.streams && e.Proto == rewrite.ProtoUDP || !rewrite.ParseMergeable(f.Data, &e.Mergeable)
@@ -137,8 +136,11 @@ func (m *merger) finish(f *Frame, e *merged) {
 	e.SetSuper(f.Data, e.total, last.Last())
 	start, offset := e.ChecksumField()
 	gso := uint8(GSOTCPv4)
-	if e.Proto == rewrite.ProtoUDP {
+	switch {
+	case e.Proto == rewrite.ProtoUDP:
 		gso = GSOUDPL4
+	case e.V6:
+		gso = GSOTCPv6
 	}
 	f.Offload = Offload{
 		Flags: OffloadNeedsCsum, GSO: gso, HdrLen: uint16(headers), GSOSize: uint16(size),

@@ -142,6 +142,12 @@ func expand(t *rapid.T, fs []Frame) (out [][]byte, messages int) {
 	return out, messages
 }
 
+func flowName(frame []byte) string {
+	var m rewrite.Mergeable
+	m.FlowOf(frame)
+	return fmt.Sprint(m.Flow, m.Proto)
+}
+
 // TestMergerKeepsPackets checks that the link gets every packet as it was, those
 // of one flow in their order.
 func TestMergerKeepsPackets(t *testing.T) {
@@ -149,14 +155,12 @@ func TestMergerKeepsPackets(t *testing.T) {
 		fs := flowFrames(t)
 		want := map[string][][]byte{}
 		for _, f := range fs {
-			flow, proto, _ := rewrite.FlowOf(f.Data)
-			key := fmt.Sprint(flow, proto)
+			key := flowName(f.Data)
 			want[key] = append(want[key], slices.Clone(f.Data))
 		}
 		out, _ := expand(t, fs)
 		for _, b := range out {
-			flow, proto, _ := rewrite.FlowOf(b)
-			key := fmt.Sprint(flow, proto)
+			key := flowName(b)
 			if len(want[key]) == 0 || !bytes.Equal(want[key][0], b) {
 				t.Fatalf("flow %s: got\n%x\nwant next\n%x", key, b, want[key])
 			}

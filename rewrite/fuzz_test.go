@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"testing"
 
@@ -32,6 +33,12 @@ func addSeeds(f *testing.F) {
 	f.Add(sctpPacket(f, 1, "\x0a\x00\x00\x05c\x00\x00\x00\x06\x00\x00\x04"), uint32(vip), uint16(8080), true)
 	f.Add(sctpPacket(f, 0, "\x01\x00\x00\x14\x00\x00\x00\x07\x00\x00\xff\xff\x00\x0a\x00\x0a\x00\x00\x00\x01"), uint32(vip), uint16(34), false)
 	f.Add(bytes.Repeat([]byte{0xff}, 60), uint32(0), uint16(0), true)
+	for _, chain := range [][]ext{nil, {hopByHop, destOpts, routing0}, {firstFrag, destOpts}, {laterFrag}, {atomic}} {
+		f.Add(tcpFrame6(f, chain, layers.TCP{ACK: true}, []byte("payload")), uint32(1), uint16(80), true)
+		quoted := udpFrame6(f, chain, make([]byte, 20))[14:]
+		f.Add(icmpFrame6(f, nil, ICMPv6TooBig, 0, 1280, quoted), uint32(1), uint16(80), false)
+		f.Add(icmpFrame6(f, chain, ICMPv6Solicitation, 0, 0, make([]byte, 24)), uint32(1), uint16(80), false)
+	}
 }
 
 // hostile makes header length, total length and checksum of a fuzzed frame
@@ -39,6 +46,15 @@ func addSeeds(f *testing.F) {
 func hostile(frame []byte) []byte {
 	frame = bytes.Clone(frame)
 	if len(frame) < 34 {
+		return frame
+	}
+	if frame[14]>>4 == 6 && len(frame) >= 54 {
+		frame[12], frame[13] = 0x86, 0xdd
+		payload := min(len(frame)-54, 65535)
+		if payload < len(frame)-54-6 || frame[19]&1 == 0 {
+			payload = max(0, payload-int(frame[19]>>5))
+		}
+		binary.BigEndian.PutUint16(frame[18:], uint16(payload))
 		return frame
 	}
 	frame[12], frame[13], frame[14] = 8, 0, 0x40|frame[14]&15
@@ -56,7 +72,7 @@ func hostile(frame []byte) []byte {
 	return frame
 }
 
-func FuzzParseIPv4(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	addSeeds(f)
 	f.Fuzz(func(t *testing.T, frame []byte, _ uint32, _ uint16, _ bool) {
 		for _, b := range [][]byte{frame, hostile(frame)} {
@@ -64,15 +80,24 @@ func FuzzParseIPv4(f *testing.F) {
 			var p, q Packet
 			var a ARP
 			ParseARP(b, &a)
-			if fault := ParseIPv4(b, &p); fault != FaultNone && fault != FaultL4 {
+			if fault := Parse(b, &p); fault != FaultNone && fault != FaultL4 {
 				continue
 			}
-			if p.L3 != 14 || p.L4 < 34 || p.L4 > p.End || p.End > len(b) {
-				t.Fatalf("offsets of %+v do not lie in order in a frame of %d bytes", p, len(b))
+			checkOffsets(t, &p, 14, len(b))
+			var m ND
+			ParseND(b, &p, &m)
+			ChecksumOK(b, &p)
+			if ParseQuoted(b, &p, &q) {
+				checkOffsets(t, &q, p.L4+8, p.End)
+				if q.L4+4 > q.End || q.V6 != p.V6 {
+					t.Fatalf("quoted %+v in %+v", q, p)
+				}
 			}
-			ICMPChecksumOK(b, &p)
-			if ParseQuoted(b, &p, &q) && (q.L3 != p.L4+8 || q.L4 < q.L3+20 || q.L4+4 > q.End || q.End > p.End) {
-				t.Fatalf("offsets of the quoted %+v do not lie in order in %+v", q, p)
+			flow := new(Mergeable)
+			if flow.FlowOf(b) && ParseMergeable(b, flow) {
+				if headers, payload := flow.Len(); headers+payload != len(b) || payload == 0 {
+					t.Fatalf("mergeable with %d and %d bytes of %d", headers, payload, len(b))
+				}
 			}
 			if _, ok := ParseTunnelled(b, &q, &q); q.L3 > 0 && ok && (q.L4 < q.L3+20 || q.L4+8 > q.End || q.End > p.End) {
 				t.Fatalf("offsets of the tunnelled %+v do not lie in order in %+v", q, p)
@@ -84,6 +109,20 @@ func FuzzParseIPv4(f *testing.F) {
 	})
 }
 
+// checkOffsets: the IP header at l3, then all else in order, up to end at most.
+func checkOffsets(t *testing.T, p *Packet, l3, end int) {
+	if p.L3 != l3 || p.L4 < l3+p.minHeader() || p.L4 > p.End || p.End > end {
+		t.Fatalf("offsets of %+v do not lie in order from %d to %d", p, l3, end)
+	}
+	if !p.V6 {
+		return
+	}
+	at, name, proto := int(p.FragAt), int(p.FragName), int(p.ProtoName)
+	if at < l3+ipv6Len || name >= at || p.cutBase() > p.L4 || name > proto || proto >= p.L4 || p.FragHeader != (p.cutBase() == at+8) {
+		t.Fatalf("a fragment header at %d, named at %d, does not lie right in %+v", at, name, p)
+	}
+}
+
 // FuzzRewrite runs every rewriter over hostile packets. None may panic, and
 // bytes that are not theirs stay as they were.
 func FuzzRewrite(f *testing.F) {
@@ -91,7 +130,7 @@ func FuzzRewrite(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte, addr uint32, port uint16, partial bool) {
 		frame = hostile(frame)
 		var parsed Packet
-		if fault := ParseIPv4(frame, &parsed); fault != FaultNone && fault != FaultL4 {
+		if fault := Parse(frame, &parsed); fault != FaultNone && fault != FaultL4 {
 			return
 		}
 		sport, dport, sum := l4Fields(&parsed)
@@ -105,22 +144,35 @@ func FuzzRewrite(f *testing.F) {
 				t.Fatalf("%s changed what is not its own:\n got % x\nwant % x", name, b, frame)
 			}
 		}
-		ipSum := span(24, 2)
-		run("DNAT", join(ipSum, span(30, 4), dport, sum), func(b []byte, p *Packet) { DNAT(b, p, addr, port, partial) })
-		run("SNAT", join(ipSum, span(26, 4), sport, sum), func(b []byte, p *Packet) { SNAT(b, p, addr, port, partial) })
-		run("DecrementTTL", join(ipSum, span(22, 1)), DecrementTTL)
+		// Where addresses and checksums are, from the start of an IP header.
+		src, dst, ipSum, ttl := span(12, 4), span(16, 4), span(10, 2), span(8, 1)
+		dnat := func(b []byte, p *Packet) { DNAT(b, p, addr, port, partial) }
+		snat := func(b []byte, p *Packet) { SNAT(b, p, addr, port, partial) }
+		errorIn := func(b []byte, p, q *Packet) { TranslateICMPIn(b, p, q, addr, port) }
+		errorOut := func(b []byte, p, q *Packet) { TranslateICMPOut(b, p, q, addr, port) }
+		if parsed.V6 {
+			six := Addr6{uint64(addr) << 7, uint64(port)}
+			src, dst, ipSum, ttl = span(8, 16), span(24, 16), nil, span(7, 1)
+			dnat = func(b []byte, p *Packet) { DNAT6(b, p, six, port, partial) }
+			snat = func(b []byte, p *Packet) { SNAT6(b, p, six, port, partial) }
+			errorIn = func(b []byte, p, q *Packet) { TranslateICMPIn6(b, p, q, six, port) }
+			errorOut = func(b []byte, p, q *Packet) { TranslateICMPOut6(b, p, q, six, port) }
+		}
+		run("DNAT", join(shift(14, ipSum, dst), dport, sum), dnat)
+		run("SNAT", join(shift(14, ipSum, src), sport, sum), snat)
+		run("DecrementTTL", shift(14, ipSum, ttl), DecrementTTL)
 		run("SetMACs", span(0, 12), func(b []byte, _ *Packet) { SetMACs(b, clientMAC, vipMAC) })
 		var q Packet
 		if ParseQuoted(frame, &parsed, &q) {
 			qSport, qDport, _ := l4Fields(&q)
-			sums := join(ipSum, span(parsed.L4+2, 2), span(q.L3+10, 2))
-			run("TranslateICMPIn", join(sums, span(30, 4), span(q.L3+12, 4), qSport), func(b []byte, p *Packet) {
+			sums := join(shift(14, ipSum), span(parsed.L4+2, 2), shift(q.L3, ipSum))
+			run("TranslateICMPIn", join(sums, shift(14, dst), shift(q.L3, src), qSport), func(b []byte, p *Packet) {
 				q := q
-				TranslateICMPIn(b, p, &q, addr, port)
+				errorIn(b, p, &q)
 			})
-			run("TranslateICMPOut", join(sums, span(26, 4), span(q.L3+16, 4), qDport), func(b []byte, p *Packet) {
+			run("TranslateICMPOut", join(sums, shift(14, src), shift(q.L3, dst), qDport), func(b []byte, p *Packet) {
 				q := q
-				TranslateICMPOut(b, p, &q, addr, port)
+				errorOut(b, p, &q)
 			})
 		}
 		run("CompleteChecksum", span(parsed.L3, parsed.End-parsed.L3), func(b []byte, _ *Packet) {
@@ -136,21 +188,37 @@ func FuzzRewrite(f *testing.F) {
 // writeNewFrames runs everything that writes a new frame and parses the result.
 func writeNewFrames(t *testing.T, b []byte, p *Packet, size int) {
 	dst := make([]byte, MaxICMPError+len(b))
+	nd := ND{Solicitation: true, Src: p.Src6, Target: p.Dst6}
 	lengths := map[string]int{
 		"ICMPError": ICMPError(dst, b, p, vipMAC, ICMPAnswer{Type: 3, Code: 3, Src: vip}),
 		"EchoReply": EchoReply(dst, b, p, vipMAC),
 		"TCPReset":  TCPReset(dst, b, p, vipMAC),
 		"SCTP":      SCTPRefusal(dst, b, p, vipMAC, size&1 == 0),
+		"NDReply":   NDReply(dst, b, vipMAC, &nd),
 		"Segment":   Segment(dst, b, p, size, SegmentCount(p, b, size)-1),
 		"Fragment":  Fragment(dst, b, p, size, FragmentCount(p, size)-1),
 	}
-	if lengths["Fragment"] > 0 {
+	if n := lengths["Fragment"]; n > 0 {
 		var again Packet
-		if fault := ParseIPv4(dst[:lengths["Fragment"]], &again); fault != FaultNone && fault != FaultL4 {
-			t.Fatalf("ParseIPv4(last fragment) = %v", fault)
+		dst := make([]byte, len(dst))
+		Fragment(dst, b, p, size, FragmentCount(p, size)-1)
+		// The last piece of an IPv6 packet that is cut inside its extension headers may be one.
+		if fault := Parse(dst[:n], &again); fault != FaultNone && fault != FaultL4 && !(fault == FaultHeader && p.V6) {
+			t.Fatalf("Parse(last fragment) = %v", fault)
+		}
+	}
+	if !p.Fragment() && p.Proto != extHopByHop { // which is one, without the fragment header in front
+		whole := append(AppendWholeHeaders(nil, b, p), Piece(b, p)...)
+		var again Packet
+		ok := SetWhole(whole)
+		if want, got := Parse(b, &again), Parse(whole, &again); !ok || got != want {
+			t.Fatalf("Parse of\n% x\nput together\n% x = %v, want %v", b, whole, got, want)
 		}
 	}
 	for _, kind := range []TunnelKind{IPIP, GUE, GRE} {
+		if p.V6 {
+			break // tunnels carry IPv4
+		}
 		tunnel := Tunnel{Kind: kind, Port: uint16(size), Checksum: size&1 != 0 && kind != IPIP}
 		buf := append(make([]byte, tunnel.Overhead()), b...)
 		n := Encapsulate(buf, tunnel, &Outer{Src: vip, Dst: rip})
@@ -168,6 +236,9 @@ func writeNewFrames(t *testing.T, b []byte, p *Packet, size int) {
 
 // l4Fields returns the indices of the ports and of the L4 checksum.
 func l4Fields(p *Packet) (sport, dport, sum []int) {
+	if p.V6 && p.IsICMP() && p.FragOff == 0 {
+		return nil, nil, span(p.L4+2, min(2, p.End-p.L4-2))
+	}
 	if !p.HasPorts() {
 		return nil, nil, nil
 	}
@@ -190,6 +261,15 @@ func span(from, n int) []int {
 		s[i] = from + i
 	}
 	return s
+}
+
+// shift joins the parts, which count from an offset.
+func shift(from int, parts ...[]int) []int {
+	all := join(parts...)
+	for i := range all {
+		all[i] += from
+	}
+	return all
 }
 
 func join(parts ...[]int) []int {

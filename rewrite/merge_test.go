@@ -75,8 +75,7 @@ func superPacket(proto uint8, n int, psh bool) []byte {
 
 func mergeable(t interface{ Fatalf(string, ...any) }, frame []byte) *Mergeable {
 	m := new(Mergeable)
-	var ok bool
-	if m.Flow, m.Proto, ok = FlowOf(frame); !ok || !ParseMergeable(frame, m) {
+	if !m.FlowOf(frame) || !ParseMergeable(frame, m) {
 		t.Fatalf("not mergeable: %x", frame)
 	}
 	return m
@@ -119,8 +118,8 @@ func TestNotMergeable(t *testing.T) {
 	}
 	follows := func(a, b []byte) bool {
 		m, n := new(Mergeable), new(Mergeable)
-		m.Flow, m.Proto, _ = FlowOf(a)
-		n.Flow, n.Proto, _ = FlowOf(b)
+		m.FlowOf(a)
+		n.FlowOf(b)
 		return m.Flow == n.Flow && ParseMergeable(a, m) && ParseMergeable(b, n) && m.Follows(a, b, m, n, 1)
 	}
 	if a, b := pieces(); !follows(a, b) {
@@ -163,7 +162,7 @@ func TestNotMergeable(t *testing.T) {
 	if m := mergeable(t, b); m.ChecksumOK(b) || !mergeable(t, a).ChecksumOK(a) {
 		t.Error("a wrong checksum counts as right, or a right one as wrong")
 	}
-	if _, _, ok := FlowOf(a[:37]); ok {
+	if new(Mergeable).FlowOf(a[:37]) {
 		t.Error("a frame of 37 bytes has a flow")
 	}
 }

@@ -77,10 +77,11 @@ func FuzzReplacePayload(f *testing.F) {
 	f.Add(tcpFrame(f, layers.TCP{ACK: true}, []byte("227 Entering Passive Mode (10,20,0,11,117,49)\r\n")), 27, 44, []byte("10,10,1,1,117,49"), false)
 	f.Add(tcpFrame(f, layers.TCP{ACK: true}, nil), 0, 0, []byte("x"), true)
 	f.Add(udpFrame(f, nil), 0, 0, []byte("x"), true)
+	f.Add(tcpFrame6(f, []ext{hopByHop, atomic}, layers.TCP{ACK: true}, []byte("229 Entering Extended Passive Mode (|||30001|)\r\n")), 36, 45, []byte("40001"), false)
 	f.Fuzz(func(t *testing.T, frame []byte, from, to int, text []byte, partial bool) {
 		frame = hostile(frame)
 		var p Packet
-		if fault := ParseIPv4(frame, &p); fault != FaultNone && fault != FaultL4 {
+		if fault := Parse(frame, &p); fault != FaultNone && fault != FaultL4 {
 			return
 		}
 		old := bytes.Clone(TCPPayload(frame, &p))
@@ -98,8 +99,8 @@ func FuzzReplacePayload(f *testing.F) {
 			t.Fatalf("header % x was % x", dst[p.L4:p.L4+header], frame[p.L4:p.L4+header])
 		}
 		var again Packet
-		if fault := ParseIPv4(dst[:n], &again); fault != FaultNone {
-			t.Fatalf("ParseIPv4 of the result = %v", fault)
+		if fault := Parse(dst[:n], &again); fault != FaultNone {
+			t.Fatalf("Parse of the result = %v", fault)
 		}
 		if !partial && !TCPChecksumOK(dst[:n], &again) {
 			t.Fatalf("wrong checksum in % x", dst[:n])
