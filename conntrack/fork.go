@@ -24,9 +24,11 @@ const forkRoom = 16
 func (t *Table4) Fork(died func(*Conn4), ends []ClientEnd, also ...Ref) (f *Table4, refs map[Ref]Ref) {
 	wanted := t.evictable() // in front, where the fork's own search begins
 	wanted = append(wanted, also...)
+	clients := len(wanted)
 	for _, e := range ends {
 		wanted = append(wanted, t.chain(e)...)
 	}
+	others := len(wanted)
 	for i := 0; i < len(wanted); i++ {
 		if c := t.At(wanted[i]); c.live && c.Control != 0 {
 			wanted = append(wanted, c.Control)
@@ -40,8 +42,10 @@ func (t *Table4) Fork(died func(*Conn4), ends []ClientEnd, also ...Ref) (f *Tabl
 			refs[r] = f.take()
 		}
 	}
-	// Chains are named newest first, and the newest has to be entered last.
-	for _, r := range slices.Backward(wanted) {
+	// Chains are named newest first, and the newest has to be entered last; nothing
+	// else that is wanted may come before them, since it may be of a chain, too.
+	slices.Reverse(wanted[clients:others])
+	for _, r := range slices.Concat(wanted[clients:], wanted[:clients]) {
 		if c := f.At(refs[r]); !c.live {
 			t.copyTo(f, r, refs)
 		}

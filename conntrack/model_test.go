@@ -47,20 +47,25 @@ var (
 )
 
 // newModel returns a model with an empty table of at most limit entries whose index
-// starts with one bucket: chains are long, and it grows all the time.
-func newModel(limit int) *model {
+// starts with one bucket and grows all the time; or, if it is crowded, has two buckets
+// for good, and long chains behind them, where entries of all hashes meet.
+func newModel(limit int, crowded bool) *model {
 	m := &model{max: limit, now: 12345 * time.Second}
 	m.table = NewTable4(Config{Seed: 1, Max: limit, Died: func(c *Conn4) { m.died = append(m.died, c.Dest) }})
 	m.table.index = index{segments: [][]bucket{make([]bucket, segmentSize)}}
+	if crowded {
+		m.table.index.split = 1 << 20
+	}
 	return m
 }
 
 func TestTableEqualsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newModel(rapid.IntRange(1, 60).Draw(t, "max"))
+		m := newModel(rapid.IntRange(1, 60).Draw(t, "max"), rapid.Bool().Draw(t, "crowded"))
 		t.Repeat(map[string]func(*rapid.T){
 			"":        m.check,
 			"insert":  m.insert,
+			"fill":    m.fill,
 			"arm":     m.arm,
 			"remove":  m.remove,
 			"control": m.control,
@@ -94,6 +99,12 @@ func (m *model) pick(t *rapid.T, fits func(*modelConn) bool) *modelConn {
 		t.Skip("no entry fits")
 	}
 	return fit[rapid.IntRange(0, len(fit)-1).Draw(t, "entry")]
+}
+
+func (m *model) fill(t *rapid.T) {
+	for range rapid.IntRange(2, 20).Draw(t, "entries") {
+		m.insert(t)
+	}
 }
 
 func (m *model) insert(t *rapid.T) {
