@@ -16,6 +16,7 @@ type Flags uint16
 // Connection flags. The lowest three bits are the forwarding method.
 const (
 	MethodMask Flags = 0x0007
+	V6         Flags = 0x0008 // an entry of a table of IPv6 (natlb's own bit)
 	Answered   Flags = 0x0010 // UDP: the server has sent something (natlb's own bit)
 	Reset      Flags = 0x0040 // in state CLOSE because of a RST, or ended by an ABORT (natlb's own bit)
 	NoOutput   Flags = 0x0080 // no packet of the server seen or expected: INPUT_ONLY table
@@ -36,9 +37,10 @@ type Key4 struct {
 	Proto        uint8 // IANA number; 0 in templates of firewall-mark services
 }
 
-// Conn4 is one IPv4 connection or persistence template. It holds no pointer.
+// Conn4 is one connection or persistence template. It holds no pointer.
 // Addresses and ports are in host byte order. The owner of the table may change
-// everything but the key, which the table has hashed, and the unexported links.
+// everything but the key, which the table has hashed, the flag V6, and the
+// unexported links. With V6 the addresses are folds of those that Table4.Ends6 has.
 // What a packet of a known connection touches comes first: 64 bytes.
 type Conn4 struct {
 	CIP, VIP, RIP       uint32
@@ -65,7 +67,7 @@ type Conn4 struct {
 	live                 bool
 }
 
-// Key returns the identity of c.
+// Key returns the identity of c, which is of IPv4.
 func (c *Conn4) Key() Key4 {
 	return Key4{CIP: c.CIP, VIP: c.VIP, CPort: c.CPort, VPort: c.VPort, Proto: c.Proto}
 }

@@ -6,6 +6,9 @@
 //	                                    ├─► one hash on ─► Conn4 ─► timer wheel
 //	packet out (RIP:RPort ► CIP:CPort) ─┘   (proto, CIP, CPort)
 //
+// A table is of IPv4 or of IPv6. Entries of the two are the same, but for the
+// addresses, which a table of IPv6 keeps beside them: see [Ends6].
+//
 // NAT never changes the client endpoint, so one entry with one index slot serves
 // both directions. Entries live in slabs and link to each other by index: a
 // table of millions gives the garbage collector nothing to scan.

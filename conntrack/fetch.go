@@ -23,5 +23,23 @@ func (t *Table4) Fetch(hashes []uint32) {
 			}
 		}
 	}
+	if t.cfg.V6 {
+		sum += t.fetchEnds(hashes)
+	}
 	t.fetched = sum
+}
+
+// fetchEnds is Fetch for the addresses beside the entries; the buckets are there.
+func (t *Table4) fetchEnds(hashes []uint32) (sum uint32) {
+	for _, h := range hashes {
+		b := t.index.bucket(h)
+		for i, r := range b.refs {
+			if b.hashes[i] == h && r != 0 {
+				e := t.Ends6(r)
+				sum += uint32(e.CIP.Lo + e.RIP.Lo)
+				break
+			}
+		}
+	}
+	return sum
 }

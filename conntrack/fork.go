@@ -1,13 +1,19 @@
 package conntrack
 
-import "slices"
+import (
+	"slices"
+
+	"natlb/rewrite"
+)
 
 // ClientEnd is the client's end of a connection: address and port in host byte
-// order. Templates and portless entries are filed under port 0.
+// order. Templates and portless entries are filed under port 0. In a table of IPv6
+// the address is CIP6.
 type ClientEnd struct {
 	CIP   uint32
 	CPort uint16
 	Proto uint8
+	CIP6  rewrite.Addr6
 }
 
 // forkRoom is how many entries a fork takes beyond those that it begins with.
@@ -21,7 +27,7 @@ const forkRoom = 16
 // has room for a few more.
 //
 // An entry's Template is left as it is: it names an entry of another table.
-func (t *Table4) Fork(died func(*Conn4), ends []ClientEnd, also ...Ref) (f *Table4, refs map[Ref]Ref) {
+func (t *Table4) Fork(died func(Ref, *Conn4), ends []ClientEnd, also ...Ref) (f *Table4, refs map[Ref]Ref) {
 	wanted := t.evictable() // in front, where the fork's own search begins
 	wanted = append(wanted, also...)
 	clients := len(wanted)
@@ -35,6 +41,9 @@ func (t *Table4) Fork(died func(*Conn4), ends []ClientEnd, also ...Ref) (f *Tabl
 		}
 	}
 	f = &Table4{cfg: t.cfg, index: smallIndex(len(wanted) + forkRoom), slabs: [][]Conn4{make([]Conn4, len(wanted)+forkRoom)}}
+	if f.cfg.V6 {
+		f.wide = [][]Ends6{make([]Ends6, len(f.slabs[0]))}
+	}
 	f.wheel.tick, f.wheel.level = t.wheel.tick, t.wheel.level
 	refs = make(map[Ref]Ref, len(wanted))
 	for _, r := range wanted {
@@ -64,7 +73,10 @@ func (t *Table4) copyTo(f *Table4, r Ref, refs map[Ref]Ref) {
 	*c = *from
 	c.Control = refs[from.Control]
 	c.timerPrev, c.timerNext, c.timerSlot = 0, 0, 0
-	f.index.add(f, f.hash(c.Proto, c.CIP, c.CPort), to)
+	if f.cfg.V6 {
+		*f.Ends6(to) = *t.Ends6(r)
+	}
+	f.index.add(f, f.hashOf(to, c), to)
 	f.wheel.place(f, to, c)
 	f.live++
 	if c.Flags&NoCPort != 0 {
@@ -77,9 +89,17 @@ func (t *Table4) copyTo(f *Table4, r Ref, refs map[Ref]Ref) {
 
 // chain returns the entries filed under a client's end, newest first.
 func (t *Table4) chain(e ClientEnd) (refs []Ref) {
-	found := t.index.find(t.hash(e.Proto, e.CIP, e.CPort))
+	hash := t.hash(e.Proto, e.CIP, e.CPort)
+	if t.cfg.V6 {
+		hash = t.Hash6(e.Proto, e.CIP6, e.CPort)
+	}
+	found := t.index.find(hash)
 	for r := found.next(t); r != 0; r = found.next(t) {
-		if c := t.At(r); c.CIP == e.CIP && c.CPort == e.CPort && c.Proto == e.Proto {
+		c := t.At(r)
+		if c.CPort != e.CPort || c.Proto != e.Proto {
+			continue
+		}
+		if !t.cfg.V6 && c.CIP == e.CIP || t.cfg.V6 && t.Ends6(r).CIP == e.CIP6 {
 			refs = append(refs, r)
 		}
 	}

@@ -12,12 +12,15 @@ import (
 func (m *model) fork(t *rapid.T) {
 	key := drawKey(t)
 	var died []uint32
-	f, refs := m.table.Fork(func(c *Conn4) { died = append(died, c.Dest) },
-		[]ClientEnd{{key.CIP, key.CPort, key.Proto}, {key.CIP, 0, key.Proto}})
+	f, refs := m.table.Fork(func(_ Ref, c *Conn4) { died = append(died, c.Dest) },
+		[]ClientEnd{{key.CIP, key.CPort, key.Proto, six(key.CIP)}, {key.CIP, 0, key.Proto, six(key.CIP)}})
 	for from, to := range refs {
 		was, is := m.table.At(from), f.At(to)
 		if is.live != was.live || is.live && (is.Dest != was.Dest || is.Key() != was.Key() || is.Deadline != was.Deadline || (is.Control == 0) != (was.Control == 0)) {
 			t.Fatalf("entry %+v is in the fork %+v", *was, *is)
+		}
+		if m.v6 && is.live && *f.Ends6(to) != *m.table.Ends6(from) {
+			t.Fatalf("addresses %+v are in the fork %+v", *m.table.Ends6(from), *f.Ends6(to))
 		}
 		if h := m.table.helpers[from]; h != nil && is.live && *f.Helper(to) != *h {
 			t.Fatalf("helper %+v is in the fork %+v", *h, *f.Helper(to))
@@ -30,16 +33,16 @@ func (m *model) fork(t *rapid.T) {
 	}
 	for _, key.VIP = range modelVIPs {
 		for _, key.VPort = range modelVPorts {
-			same("FindIn", m.table.FindIn(&key), f.FindIn(&key))
+			same("FindIn", m.findIn(m.table, key), m.findIn(f, key))
 			zero := key
 			zero.CPort = 0
-			same("FindTemplate", m.table.FindTemplate(&zero), f.FindTemplate(&zero))
+			same("FindTemplate", m.findTemplate(m.table, zero), m.findTemplate(f, zero))
 		}
 		for _, rip := range modelRIPs {
-			same("FindOut", m.table.FindOut(key.Proto, rip, 8080, key.CIP, key.CPort), f.FindOut(key.Proto, rip, 8080, key.CIP, key.CPort))
+			same("FindOut", m.findOut(m.table, key.Proto, rip, 8080, key.CIP, key.CPort), m.findOut(f, key.Proto, rip, 8080, key.CIP, key.CPort))
 		}
 	}
-	full := f.Insert(&key, m.now) == 0
+	full := m.insertInto(f, key, false) == 0
 	if full != (len(m.conns) >= m.max) {
 		t.Fatalf("the fork of a table with %d of %d entries is full: %v", len(m.conns), m.max, full)
 	}
@@ -54,7 +57,7 @@ func (m *model) fork(t *rapid.T) {
 		f.Expire(m.now+rapid.SampledFrom([]time.Duration{tick, 61 * time.Second, 16 * time.Minute}).Draw(t, "time"), 1<<30)
 	}
 	for range forkRoom {
-		f.Insert(&key, m.now)
+		m.insertInto(f, key, false)
 	}
 }
 
@@ -86,7 +89,7 @@ func TestForkOfDuplicates(t *testing.T) {
 	}
 	table.hand = 20
 	died := []uint32{}
-	f, refs := table.Fork(func(c *Conn4) { died = append(died, c.Dest) }, []ClientEnd{{1, 3, protoUDP}})
+	f, refs := table.Fork(func(_ Ref, c *Conn4) { died = append(died, c.Dest) }, []ClientEnd{{CIP: 1, CPort: 3, Proto: protoUDP}})
 	if len(refs) != 64+13 { // 34 entries have the key, 21 of them are among the 64 places
 		t.Errorf("the fork has %d places, want 77", len(refs))
 	}

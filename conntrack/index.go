@@ -130,7 +130,7 @@ func (b *bucket) close(t *Table4, i int) {
 	b.hashes[last], b.refs[last] = 0, b.rest
 	if b.rest != 0 {
 		c := t.At(b.rest)
-		b.hashes[last], b.rest = t.hash(c.Proto, c.CIP, c.CPort), c.next
+		b.hashes[last], b.rest = t.hashOf(b.rest, c), c.next
 	}
 }
 
@@ -161,7 +161,7 @@ func (x *index) grow(t *Table4) {
 	}
 	for r := old.rest; r != 0; {
 		c := t.At(r)
-		next, h := c.next, t.hash(c.Proto, c.CIP, c.CPort)
+		next, h := c.next, t.hashOf(r, c)
 		half(h).add(t, h, r)
 		r = next
 	}

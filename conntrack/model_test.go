@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ type modelConn struct {
 // model is a table as a list, oldest entry first, and everything by walking it.
 type model struct {
 	table *Table4
+	v6    bool
 	max   int
 	now   time.Duration
 	conns []*modelConn
@@ -49,9 +51,14 @@ var (
 // newModel returns a model with an empty table of at most limit entries whose index
 // starts with one bucket and grows all the time; or, if it is crowded, has two buckets
 // for good, and long chains behind them, where entries of all hashes meet.
-func newModel(limit int, crowded bool) *model {
-	m := &model{max: limit, now: 12345 * time.Second}
-	m.table = NewTable4(Config{Seed: 1, Max: limit, Died: func(c *Conn4) { m.died = append(m.died, c.Dest) }})
+func newModel(limit int, v6, crowded bool) *model {
+	m := &model{v6: v6, max: limit, now: 12345 * time.Second}
+	m.table = NewTable4(Config{Seed: 1, Max: limit, V6: v6, Died: func(r Ref, c *Conn4) {
+		if m.table.At(r) != c {
+			panic("Died is told of another entry")
+		}
+		m.died = append(m.died, c.Dest)
+	}})
 	m.table.index = index{segments: [][]bucket{make([]bucket, segmentSize)}}
 	if crowded {
 		m.table.index.split = 1 << 20
@@ -60,22 +67,32 @@ func newModel(limit int, crowded bool) *model {
 }
 
 func TestTableEqualsModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := newModel(rapid.IntRange(1, 60).Draw(t, "max"), rapid.Bool().Draw(t, "crowded"))
-		t.Repeat(map[string]func(*rapid.T){
-			"":        m.check,
-			"insert":  m.insert,
-			"fill":    m.fill,
-			"arm":     m.arm,
-			"remove":  m.remove,
-			"control": m.control,
-			"state":   m.setState,
-			"expire":  m.expire,
-			"evict":   m.evict,
-			"port":    m.setCPort,
-			"help":    m.help,
-			"fork":    m.fork,
-		})
+	for _, v6 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("v6=%v", v6), func(t *testing.T) { rapid.Check(t, func(t *rapid.T) { playModel(t, v6) }) })
+	}
+}
+
+// FuzzTable plays what the fuzzer draws.
+func FuzzTable(f *testing.F) {
+	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { playModel(t, rapid.Bool().Draw(t, "v6")) }))
+}
+
+// playModel does random things to a table and a model, and compares them.
+func playModel(t *rapid.T, v6 bool) {
+	m := newModel(rapid.IntRange(1, 60).Draw(t, "max"), v6, rapid.Bool().Draw(t, "crowded"))
+	t.Repeat(map[string]func(*rapid.T){
+		"":        m.check,
+		"insert":  m.insert,
+		"fill":    m.fill,
+		"arm":     m.arm,
+		"remove":  m.remove,
+		"control": m.control,
+		"state":   m.setState,
+		"expire":  m.expire,
+		"evict":   m.evict,
+		"port":    m.setCPort,
+		"help":    m.help,
+		"fork":    m.fork,
 	})
 }
 
@@ -109,11 +126,11 @@ func (m *model) fill(t *rapid.T) {
 
 func (m *model) insert(t *rapid.T) {
 	key := drawKey(t)
-	insert, portless := m.table.Insert, Flags(0)
+	portless := Flags(0)
 	if key.CPort == 0 && rapid.Bool().Draw(t, "portless") {
-		insert, portless = m.table.InsertPortless, NoCPort
+		portless = NoCPort
 	}
-	r := insert(&key, m.now)
+	r := m.insertInto(m.table, key, portless != 0)
 	if full := len(m.conns) >= m.max; (r == 0) != full {
 		t.Fatalf("Insert = %d with %d of %d entries", r, len(m.conns), m.max)
 	}
@@ -132,17 +149,32 @@ func (m *model) insert(t *rapid.T) {
 	if portless != 0 {
 		c.flags = portless
 	}
+	m.checkNew(t, r, key, portless)
 	e := m.table.At(r)
-	if e.Flags != portless {
-		t.Fatalf("a new entry has flags %#x, want %#x", e.Flags, portless)
+	e.Dest, e.RPort, e.Flags = c.serial, c.rport, e.Flags&V6|c.flags
+	if m.v6 {
+		m.table.SetRIP6(r, six(c.rip))
+	} else {
+		e.RIP = c.rip
 	}
-	e.Flags = 0
-	if got := (Conn4{CIP: e.CIP, VIP: e.VIP, CPort: e.CPort, VPort: e.VPort, Proto: e.Proto, State: e.State, Flags: e.Flags,
-		RIP: e.RIP, RPort: e.RPort, InPkts: e.InPkts, Control: e.Control, NControl: e.NControl, Mark: e.Mark, Template: e.Template}); got.Key() != key || got != (Conn4{CIP: key.CIP, VIP: key.VIP, CPort: key.CPort, VPort: key.VPort, Proto: key.Proto}) {
+	m.conns = append(m.conns, c)
+}
+
+// checkNew checks that a new entry has nothing but its key.
+func (m *model) checkNew(t *rapid.T, r Ref, key Key4, flags Flags) {
+	want := Conn4{CIP: key.CIP, VIP: key.VIP, CPort: key.CPort, VPort: key.VPort, Proto: key.Proto, Flags: flags}
+	if m.v6 {
+		want.CIP, want.VIP = six(key.CIP).Fold(), six(key.VIP).Fold()
+		want.Flags |= V6
+		if e := *m.table.Ends6(r); e != (Ends6{CIP: six(key.CIP), VIP: six(key.VIP)}) {
+			t.Fatalf("Insert6(%+v) has the addresses %+v", key, e)
+		}
+	}
+	got := *m.table.At(r)
+	got.Timeout, got.Deadline, got.live, got.next, got.timerPrev, got.timerNext, got.timerSlot = 0, 0, false, 0, 0, 0, 0
+	if got != want {
 		t.Fatalf("Insert(%+v) made %+v, want nothing but the key", key, got)
 	}
-	e.Dest, e.RIP, e.RPort, e.Flags = c.serial, c.rip, c.rport, c.flags
-	m.conns = append(m.conns, c)
 }
 
 // setCPort gives an entry its client port: it becomes the newest with its key.
@@ -344,6 +376,9 @@ func (m *model) check(t *rapid.T) {
 		if got := int(m.table.At(c.ref).NControl); got != c.controls {
 			t.Fatalf("entry %d controls %d, want %d", c.serial, got, c.controls)
 		}
+		if m.v6 && m.table.Key6(c.ref) != six6(c.key) || !m.v6 && m.table.At(c.ref).Key() != c.key || m.table.At(c.ref).Is(V6) != m.v6 {
+			t.Fatalf("entry %d is %+v, want the key %+v", c.serial, *m.table.At(c.ref), c.key)
+		}
 	}
 	if got, want := m.table.NextExpiry(m.now), max(first+tick-m.now, 0); got > want || got < 0 {
 		t.Fatalf("NextExpiry(%v) = %v, want at most %v", m.now, got, want)
@@ -374,12 +409,12 @@ func (m *model) checkFind(t *rapid.T, k Key4) {
 		waiting.CPort = 0
 		want = m.newest(func(c *modelConn) bool { return c.key == waiting && c.flags&NoCPort != 0 })
 	}
-	if got := m.table.FindIn(&k); got != want {
+	if got := m.findIn(m.table, k); got != want {
 		t.Fatalf("FindIn(%+v) = %d, want %d", k, got, want)
 	}
 	if k.CPort == 0 {
 		want := m.newest(func(c *modelConn) bool { return c.key == k && c.flags&Template != 0 })
-		if got := m.table.FindTemplate(&k); got != want {
+		if got := m.findTemplate(m.table, k); got != want {
 			t.Fatalf("FindTemplate(%+v) = %d, want %d", k, got, want)
 		}
 	}
@@ -395,7 +430,7 @@ func (m *model) checkFindOut(t *rapid.T, proto uint8, sip uint32, sport uint16, 
 		return c.flags&Template == 0 && c.key.Proto == proto && c.key.CIP == cip && c.key.CPort == cport &&
 			from == [2]uint32{sip, uint32(sport)}
 	})
-	if got := m.table.FindOut(proto, sip, sport, cip, cport); got != want {
+	if got := m.findOut(m.table, proto, sip, sport, cip, cport); got != want {
 		t.Fatalf("FindOut(%d, %#x:%d, %#x:%d) = %d, want %d", proto, sip, sport, cip, cport, got, want)
 	}
 }

@@ -10,7 +10,11 @@ import "time"
 // InsertPortless is Insert for such an entry: k.CPort is 0, and the entry has the
 // flag NoCPort.
 func (t *Table4) InsertPortless(k *Key4, now time.Duration) Ref {
-	r := t.Insert(k, now)
+	return t.waits(t.Insert(k, now))
+}
+
+// waits makes the new entry r, if there is one, wait for its client port.
+func (t *Table4) waits(r Ref) Ref {
 	if r != 0 {
 		t.At(r).Flags |= NoCPort
 		t.portless++
@@ -25,11 +29,11 @@ func (t *Table4) SetCPort(r Ref, port uint16) {
 	if c.Flags&NoCPort == 0 {
 		return
 	}
-	t.index.remove(t, t.hash(c.Proto, c.CIP, 0), r)
+	t.index.remove(t, t.hashOf(r, c), r)
 	c.CPort = port
 	c.Flags &^= NoCPort
 	t.portless--
-	t.index.add(t, t.hash(c.Proto, c.CIP, port), r)
+	t.index.add(t, t.hashOf(r, c), r)
 }
 
 // findPortless returns the portless entry that fits k but for the client's port,

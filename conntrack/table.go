@@ -16,22 +16,25 @@ type Config struct {
 	Max int
 	// Died is called for each entry that ends, before it is reused, so that
 	// its owner can give back what the entry is counted in. It must not call
-	// the table. May be nil.
-	Died func(*Conn4)
+	// the table, but for Ends6. May be nil.
+	Died func(Ref, *Conn4)
+	// V6 makes a table of IPv6.
+	V6 bool
 }
 
 // DefaultMax is the default cap on the entries of one table.
 const DefaultMax = 16 << 20
 
-// Table4 holds the IPv4 connections of one shard. It is not safe for concurrent
-// use.
+// Table4 holds the IPv4 or the IPv6 connections of one shard. It is not safe for
+// concurrent use.
 type Table4 struct {
 	cfg   Config
 	index index
 	wheel wheel
 	slabs [][]Conn4
-	free  Ref // list of removed entries, linked by next
-	used  Ref // entries ever handed out
+	wide  [][]Ends6 // beside slabs in a table of IPv6
+	free  Ref       // list of removed entries, linked by next
+	used  Ref       // entries ever handed out
 	live  int
 
 	portless int             // entries with NoCPort
@@ -114,25 +117,38 @@ func (t *Table4) FindTemplate(k *Key4) Ref { return t.findZero(k, Template) }
 // in front of older entries with the same key. It returns 0 when the table is
 // at its cap; see Evict.
 func (t *Table4) Insert(k *Key4, now time.Duration) Ref {
+	r := t.room(now)
+	if r == 0 {
+		return 0
+	}
+	c := t.At(r)
+	*c = Conn4{
+		CIP: k.CIP, VIP: k.VIP, CPort: k.CPort, VPort: k.VPort, Proto: k.Proto,
+		Timeout: InitialTimeout, Deadline: now + InitialTimeout, live: true,
+	}
+	t.enter(r, c, t.hash(c.Proto, c.CIP, c.CPort))
+	return r
+}
+
+// room returns a slot for a new entry, 0 when the table is at its cap.
+func (t *Table4) room(now time.Duration) Ref {
 	if t.live >= t.cfg.Max {
 		return 0
 	}
 	if t.live == 0 {
 		t.wheel.jump(now)
 	}
-	r := t.take()
-	c := t.At(r)
-	*c = Conn4{
-		CIP: k.CIP, VIP: k.VIP, CPort: k.CPort, VPort: k.VPort, Proto: k.Proto,
-		Timeout: InitialTimeout, Deadline: now + InitialTimeout, live: true,
-	}
-	t.index.add(t, t.hash(c.Proto, c.CIP, c.CPort), r)
+	return t.take()
+}
+
+// enter makes the new entry r, which has hash h, one of the table's.
+func (t *Table4) enter(r Ref, c *Conn4, h uint32) {
+	t.index.add(t, h, r)
 	t.live++
 	if t.index.overloaded(t.live) {
 		t.index.grow(t)
 	}
 	t.wheel.place(t, r, c)
-	return r
 }
 
 // Arm restarts the timer of c: it ends Timeout after now.
@@ -154,7 +170,7 @@ func (t *Table4) Remove(r Ref) {
 	if !c.live {
 		return
 	}
-	t.index.remove(t, t.hash(c.Proto, c.CIP, c.CPort), r)
+	t.index.remove(t, t.hashOf(r, c), r)
 	t.wheel.remove(t, c)
 	if c.Control != 0 {
 		t.At(c.Control).NControl--
@@ -166,7 +182,7 @@ func (t *Table4) Remove(r Ref) {
 		delete(t.helpers, r)
 	}
 	if t.cfg.Died != nil {
-		t.cfg.Died(c)
+		t.cfg.Died(r, c)
 	}
 	c.live = false
 	c.next, t.free = t.free, r
@@ -323,6 +339,14 @@ func (t *Table4) hash(proto uint8, cip uint32, cport uint16) uint32 {
 	return uint32(xxhash.Sum64(b[:]))
 }
 
+// hashOf returns what entry r is filed under.
+func (t *Table4) hashOf(r Ref, c *Conn4) uint32 {
+	if t.cfg.V6 {
+		return t.Hash6(c.Proto, t.Ends6(r).CIP, c.CPort)
+	}
+	return t.hash(c.Proto, c.CIP, c.CPort)
+}
+
 // take returns a slot from the free list, or the next one of the last slab.
 func (t *Table4) take() Ref {
 	if r := t.free; r != 0 {
@@ -331,6 +355,9 @@ func (t *Table4) take() Ref {
 	}
 	if int(t.used)>>slabBits == len(t.slabs) {
 		t.slabs = append(t.slabs, make([]Conn4, slabSize))
+		if t.cfg.V6 {
+			t.wide = append(t.wide, make([]Ends6, slabSize))
+		}
 	}
 	t.used++
 	return t.used

@@ -42,7 +42,7 @@ func (t *templates) hold(s *Shard, why ipvs.Reason) {
 }
 
 // died is the table's callback.
-func (t *templates) died(c *conntrack.Conn4) {
+func (t *templates) died(_ conntrack.Ref, c *conntrack.Conn4) {
 	recovered := t.d.view.Load().servers[c.Dest].UnbindTemplate()
 	if !t.by.journal.follow {
 		return
@@ -155,7 +155,7 @@ func (t *templates) add(s *Shard, key *conntrack.Key4, svc *serviceView, server 
 	}
 	srv := &s.view.servers[server.ID]
 	c := t.table.At(r)
-	c.Flags = conntrack.Template | conntrack.Flags(srv.method)
+	c.Flags |= conntrack.Template | conntrack.Flags(srv.method)
 	c.Dest, c.RIP, c.Mark = server.ID, srv.addr, svc.key.Mark
 	if key.VPort != 0 {
 		c.RPort = srv.port

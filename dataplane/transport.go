@@ -269,7 +269,7 @@ func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newCo
 	s.bind(c, svc, n, mark)
 	v := s.forwardIn(f, p, c, 0, now)
 	s.ending = ipvs.OnePacketEnd
-	s.died(c)
+	s.died(0, c)
 	s.ending = ipvs.NoReason
 	return v
 }
@@ -302,7 +302,7 @@ func outgrown(v *view, c *conntrack.Conn4, came Verdict) ipvs.Reason {
 
 // died gives back what an ended connection was counted in. It is the table's
 // callback.
-func (s *Shard) died(c *conntrack.Conn4) {
+func (s *Shard) died(_ conntrack.Ref, c *conntrack.Conn4) {
 	srv := s.dir.view.Load().servers[c.Dest]
 	recovered := false
 	if c.Is(conntrack.Inactive) {

@@ -16,7 +16,7 @@ var allowed = map[string][]string{
 	"ipvs":                 {},
 	"rewrite":              {},
 	"sched":                {"ipvs"},
-	"conntrack":            {"ipvs"},
+	"conntrack":            {"ipvs", "rewrite"},
 	"dataplane":            {"ipvs", "rewrite", "sched", "conntrack", "internal/classify", "internal/ftp"},
 	"internal/ftp":         {},
 	"internal/classify":    {"ipvs"},
