@@ -29,15 +29,15 @@ func order(n int) []uint32 {
 }
 
 // filledTable returns a table with n connections in ESTABLISHED's timeout.
-func filledTable(n int) *conntrack.Table4 {
-	t := conntrack.NewTable4(conntrack.Config{Seed: 1})
+func filledTable(n int) *conntrack.Table {
+	t := conntrack.NewTable(conntrack.Config{Seed: 1})
 	for i := range n {
 		insert(t, i, 0)
 	}
 	return t
 }
 
-func insert(t *conntrack.Table4, i int, now time.Duration) {
+func insert(t *conntrack.Table, i int, now time.Duration) {
 	key := connKey(i)
 	r := t.Insert(&key, now)
 	c := t.At(r)
@@ -146,7 +146,7 @@ func heap() uint64 {
 // in a table that holds n of them: an operation is one birth and one end.
 func BenchmarkTableExpire(b *testing.B) {
 	forTables(b, func(b *testing.B, n int) {
-		t, keys := conntrack.NewTable4(conntrack.Config{Seed: 1}), order(n)
+		t, keys := conntrack.NewTable(conntrack.Config{Seed: 1}), order(n)
 		const life = 60 * time.Second
 		now, gap := time.Duration(0), life/time.Duration(n)
 		arrive := func(i int) {

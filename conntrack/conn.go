@@ -37,12 +37,12 @@ type Key4 struct {
 	Proto        uint8 // IANA number; 0 in templates of firewall-mark services
 }
 
-// Conn4 is one connection or persistence template. It holds no pointer.
+// Conn is one connection or persistence template. It holds no pointer.
 // Addresses and ports are in host byte order. The owner of the table may change
 // everything but the key, which the table has hashed, the flag V6, and the
-// unexported links. With V6 the addresses are folds of those that Table4.Ends6 has.
+// unexported links. With V6 the addresses are folds of those that Table.Ends6 has.
 // What a packet of a known connection touches comes first: 64 bytes.
-type Conn4 struct {
+type Conn struct {
 	CIP, VIP, RIP       uint32
 	CPort, VPort, RPort uint16
 	Proto               uint8
@@ -68,15 +68,15 @@ type Conn4 struct {
 }
 
 // Key returns the identity of c, which is of IPv4.
-func (c *Conn4) Key() Key4 {
+func (c *Conn) Key() Key4 {
 	return Key4{CIP: c.CIP, VIP: c.VIP, CPort: c.CPort, VPort: c.VPort, Proto: c.Proto}
 }
 
 // Masq reports whether c is forwarded by address translation.
-func (c *Conn4) Masq() bool { return c.Flags&MethodMask == 0 }
+func (c *Conn) Masq() bool { return c.Flags&MethodMask == 0 }
 
 // Method returns how packets of c reach its real server.
-func (c *Conn4) Method() ipvs.ForwardMethod { return ipvs.ForwardMethod(c.Flags & MethodMask) }
+func (c *Conn) Method() ipvs.ForwardMethod { return ipvs.ForwardMethod(c.Flags & MethodMask) }
 
 // Is reports whether all flags of f are set.
-func (c *Conn4) Is(f Flags) bool { return c.Flags&f == f }
+func (c *Conn) Is(f Flags) bool { return c.Flags&f == f }

@@ -3,7 +3,7 @@
 // between.
 //
 //	packet in  (CIP:CPort ► VIP:VPort) ─┐                      ┌─► state machine
-//	                                    ├─► one hash on ─► Conn4 ─► timer wheel
+//	                                    ├─► one hash on ─► Conn ─► timer wheel
 //	packet out (RIP:RPort ► CIP:CPort) ─┘   (proto, CIP, CPort)
 //
 // A table is of IPv4 or of IPv6. Entries of the two are the same, but for the

@@ -2,13 +2,13 @@ package conntrack
 
 // Hash returns what Fetch takes: the hash of a client endpoint, in host byte
 // order.
-func (t *Table4) Hash(proto uint8, cip uint32, cport uint16) uint32 { return t.hash(proto, cip, cport) }
+func (t *Table) Hash(proto uint8, cip uint32, cport uint16) uint32 { return t.hash(proto, cip, cport) }
 
 // Fetch brings what look-ups of these hashes are going to read into the CPU's
 // caches. It is a hint and changes nothing. In a large table a look-up waits twice
 // for main memory, for its bucket and then for its entry; here no load depends on
 // the one before, so that the CPU waits for many of them at the same time.
-func (t *Table4) Fetch(hashes []uint32) {
+func (t *Table) Fetch(hashes []uint32) {
 	var sum uint32
 	for _, h := range hashes {
 		sum += t.index.bucket(h).hashes[0]
@@ -30,7 +30,7 @@ func (t *Table4) Fetch(hashes []uint32) {
 }
 
 // fetchEnds is Fetch for the addresses beside the entries; the buckets are there.
-func (t *Table4) fetchEnds(hashes []uint32) (sum uint32) {
+func (t *Table) fetchEnds(hashes []uint32) (sum uint32) {
 	for _, h := range hashes {
 		b := t.index.bucket(h)
 		for i, r := range b.refs {

@@ -27,7 +27,7 @@ const forkRoom = 16
 // has room for a few more.
 //
 // An entry's Template is left as it is: it names an entry of another table.
-func (t *Table4) Fork(died func(Ref, *Conn4), ends []ClientEnd, also ...Ref) (f *Table4, refs map[Ref]Ref) {
+func (t *Table) Fork(died func(Ref, *Conn), ends []ClientEnd, also ...Ref) (f *Table, refs map[Ref]Ref) {
 	wanted := t.evictable() // in front, where the fork's own search begins
 	wanted = append(wanted, also...)
 	clients := len(wanted)
@@ -40,7 +40,7 @@ func (t *Table4) Fork(died func(Ref, *Conn4), ends []ClientEnd, also ...Ref) (f 
 			wanted = append(wanted, c.Control)
 		}
 	}
-	f = &Table4{cfg: t.cfg, index: smallIndex(len(wanted) + forkRoom), slabs: [][]Conn4{make([]Conn4, len(wanted)+forkRoom)}}
+	f = &Table{cfg: t.cfg, index: smallIndex(len(wanted) + forkRoom), slabs: [][]Conn{make([]Conn, len(wanted)+forkRoom)}}
 	if f.cfg.V6 {
 		f.wide = [][]Ends6{make([]Ends6, len(f.slabs[0]))}
 	}
@@ -64,7 +64,7 @@ func (t *Table4) Fork(died func(Ref, *Conn4), ends []ClientEnd, also ...Ref) (f 
 }
 
 // copyTo makes the entry of f that stands for r. One that has ended stays a gap.
-func (t *Table4) copyTo(f *Table4, r Ref, refs map[Ref]Ref) {
+func (t *Table) copyTo(f *Table, r Ref, refs map[Ref]Ref) {
 	from, to := t.At(r), refs[r]
 	if !from.live {
 		return
@@ -88,7 +88,7 @@ func (t *Table4) copyTo(f *Table4, r Ref, refs map[Ref]Ref) {
 }
 
 // chain returns the entries filed under a client's end, newest first.
-func (t *Table4) chain(e ClientEnd) (refs []Ref) {
+func (t *Table) chain(e ClientEnd) (refs []Ref) {
 	hash := t.hash(e.Proto, e.CIP, e.CPort)
 	if t.cfg.V6 {
 		hash = t.Hash6(e.Proto, e.CIP6, e.CPort)
@@ -108,7 +108,7 @@ func (t *Table4) chain(e ClientEnd) (refs []Ref) {
 
 // evictable returns the places that Evict would look at if it were called now,
 // none while there is room.
-func (t *Table4) evictable() (refs []Ref) {
+func (t *Table) evictable() (refs []Ref) {
 	if t.live < t.cfg.Max {
 		return nil
 	}

@@ -12,7 +12,7 @@ import (
 func (m *model) fork(t *rapid.T) {
 	key := drawKey(t)
 	var died []uint32
-	f, refs := m.table.Fork(func(_ Ref, c *Conn4) { died = append(died, c.Dest) },
+	f, refs := m.table.Fork(func(_ Ref, c *Conn) { died = append(died, c.Dest) },
 		[]ClientEnd{{key.CIP, key.CPort, key.Proto, six(key.CIP)}, {key.CIP, 0, key.Proto, six(key.CIP)}})
 	for from, to := range refs {
 		was, is := m.table.At(from), f.At(to)
@@ -74,7 +74,7 @@ func (m *model) alive(serial uint32) bool {
 // the table does, and the next one when that has gone. A full table's fork makes
 // room where the table would.
 func TestForkOfDuplicates(t *testing.T) {
-	table := NewTable4(Config{Max: 100})
+	table := NewTable(Config{Max: 100})
 	key := Key4{CIP: 1, VIP: 2, CPort: 3, VPort: 4, Proto: protoUDP}
 	for i := range uint32(100) {
 		k := key
@@ -89,7 +89,7 @@ func TestForkOfDuplicates(t *testing.T) {
 	}
 	table.hand = 20
 	died := []uint32{}
-	f, refs := table.Fork(func(_ Ref, c *Conn4) { died = append(died, c.Dest) }, []ClientEnd{{CIP: 1, CPort: 3, Proto: protoUDP}})
+	f, refs := table.Fork(func(_ Ref, c *Conn) { died = append(died, c.Dest) }, []ClientEnd{{CIP: 1, CPort: 3, Proto: protoUDP}})
 	if len(refs) != 64+13 { // 34 entries have the key, 21 of them are among the 64 places
 		t.Errorf("the fork has %d places, want 77", len(refs))
 	}

@@ -17,7 +17,7 @@ type Helper struct {
 
 // Helper returns what is kept about entry r, which has the flag Helped; it makes
 // it if there is none yet. It goes when the entry does.
-func (t *Table4) Helper(r Ref) *Helper {
+func (t *Table) Helper(r Ref) *Helper {
 	h := t.helpers[r]
 	if h == nil {
 		if t.helpers == nil {

@@ -85,7 +85,7 @@ func TestSeqAdjustLostShorterSegment(t *testing.T) {
 
 // What is kept about an entry ends with it.
 func TestHelperEndsWithEntry(t *testing.T) {
-	table := NewTable4(Config{})
+	table := NewTable(Config{})
 	key := Key4{CIP: 1, VIP: 2, CPort: 3, VPort: 21, Proto: 6}
 	r := table.Insert(&key, 0)
 	table.At(r).Flags |= Helped

@@ -72,7 +72,7 @@ type candidates struct {
 func (x *index) find(h uint32) candidates { return candidates{b: x.bucket(h), hash: h} }
 
 // next returns the next entry, 0 at the end.
-func (c *candidates) next(t *Table4) Ref {
+func (c *candidates) next(t *Table) Ref {
 	for c.i < bucketSlots {
 		i := c.i
 		c.i++
@@ -83,7 +83,7 @@ func (c *candidates) next(t *Table4) Ref {
 	return c.chained(t)
 }
 
-func (c *candidates) chained(t *Table4) Ref {
+func (c *candidates) chained(t *Table) Ref {
 	switch {
 	case c.i == bucketSlots:
 		c.i++
@@ -95,7 +95,7 @@ func (c *candidates) chained(t *Table4) Ref {
 }
 
 // add enters r, which has hash h, as the newest.
-func (x *index) add(t *Table4, h uint32, r Ref) {
+func (x *index) add(t *Table, h uint32, r Ref) {
 	b := x.bucket(h)
 	if oldest := b.refs[bucketSlots-1]; oldest != 0 {
 		t.At(oldest).next, b.rest = b.rest, oldest
@@ -106,7 +106,7 @@ func (x *index) add(t *Table4, h uint32, r Ref) {
 }
 
 // remove takes out r, which was entered with hash h.
-func (x *index) remove(t *Table4, h uint32, r Ref) {
+func (x *index) remove(t *Table, h uint32, r Ref) {
 	b := x.bucket(h)
 	for i := range b.refs {
 		if b.refs[i] == r {
@@ -123,7 +123,7 @@ func (x *index) remove(t *Table4, h uint32, r Ref) {
 }
 
 // close moves what is behind slot i up by one.
-func (b *bucket) close(t *Table4, i int) {
+func (b *bucket) close(t *Table, i int) {
 	const last = bucketSlots - 1
 	copy(b.hashes[i:], b.hashes[i+1:])
 	copy(b.refs[i:], b.refs[i+1:])
@@ -137,7 +137,7 @@ func (b *bucket) close(t *Table4, i int) {
 // grow splits the next bucket: of the entries of one bucket, those that belong
 // there move to a new one. Both keep their order, because with duplicate keys the
 // newest must be found first.
-func (x *index) grow(t *Table4) {
+func (x *index) grow(t *Table) {
 	high := x.mask + 1
 	fresh := x.split + high
 	for int(fresh>>segmentBits) >= len(x.segments) {
@@ -177,7 +177,7 @@ type filling struct {
 	last Ref // end of the chain
 }
 
-func (f *filling) add(t *Table4, h uint32, r Ref) {
+func (f *filling) add(t *Table, h uint32, r Ref) {
 	if f.n < bucketSlots {
 		f.b.hashes[f.n], f.b.refs[f.n] = h, r
 		f.n++

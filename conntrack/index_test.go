@@ -6,8 +6,8 @@ import (
 )
 
 // filled returns a table with n entries.
-func filled(n int) *Table4 {
-	table := NewTable4(Config{Seed: 5})
+func filled(n int) *Table {
+	table := NewTable(Config{Seed: 5})
 	for i := range n {
 		key := keyNumber(i)
 		table.Insert(&key, 0)
@@ -69,7 +69,7 @@ func TestHitTouchesOneEntry(t *testing.T) {
 // splits one bucket at most, and moves at most the few entries that it had.
 func TestGrowthMovesOneBucket(t *testing.T) {
 	const n, bound = 400_000, 32
-	table := NewTable4(Config{Seed: 5})
+	table := NewTable(Config{Seed: 5})
 	most, splits := 0, 0
 	for i := range n {
 		held := 0

@@ -14,7 +14,7 @@ const tick = time.Duration(1) << tickBits
 
 // modelConn is what the model knows of one entry of the table.
 type modelConn struct {
-	serial     uint32 // in Conn4.Dest, so that Died can be understood
+	serial     uint32 // in Conn.Dest, so that Died can be understood
 	ref        Ref
 	key        Key4
 	rip        uint32
@@ -29,7 +29,7 @@ type modelConn struct {
 
 // model is a table as a list, oldest entry first, and everything by walking it.
 type model struct {
-	table *Table4
+	table *Table
 	v6    bool
 	max   int
 	now   time.Duration
@@ -53,7 +53,7 @@ var (
 // for good, and long chains behind them, where entries of all hashes meet.
 func newModel(limit int, v6, crowded bool) *model {
 	m := &model{v6: v6, max: limit, now: 12345 * time.Second}
-	m.table = NewTable4(Config{Seed: 1, Max: limit, V6: v6, Died: func(r Ref, c *Conn4) {
+	m.table = NewTable(Config{Seed: 1, Max: limit, V6: v6, Died: func(r Ref, c *Conn) {
 		if m.table.At(r) != c {
 			panic("Died is told of another entry")
 		}
@@ -162,7 +162,7 @@ func (m *model) insert(t *rapid.T) {
 
 // checkNew checks that a new entry has nothing but its key.
 func (m *model) checkNew(t *rapid.T, r Ref, key Key4, flags Flags) {
-	want := Conn4{CIP: key.CIP, VIP: key.VIP, CPort: key.CPort, VPort: key.VPort, Proto: key.Proto, Flags: flags}
+	want := Conn{CIP: key.CIP, VIP: key.VIP, CPort: key.CPort, VPort: key.VPort, Proto: key.Proto, Flags: flags}
 	if m.v6 {
 		want.CIP, want.VIP = six(key.CIP).Fold(), six(key.VIP).Fold()
 		want.Flags |= V6
@@ -448,7 +448,7 @@ func (m *model) checkWalks(t *rapid.T) {
 		}
 		all = append(all, r)
 	}
-	collect := func(r Ref, _ *Conn4) bool { stepped = append(stepped, r); return true }
+	collect := func(r Ref, _ *Conn) bool { stepped = append(stepped, r); return true }
 	for next := Ref(1); next != 0; {
 		next = m.table.Range(next, 3, collect)
 	}

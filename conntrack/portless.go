@@ -9,12 +9,12 @@ import "time"
 
 // InsertPortless is Insert for such an entry: k.CPort is 0, and the entry has the
 // flag NoCPort.
-func (t *Table4) InsertPortless(k *Key4, now time.Duration) Ref {
+func (t *Table) InsertPortless(k *Key4, now time.Duration) Ref {
 	return t.waits(t.Insert(k, now))
 }
 
 // waits makes the new entry r, if there is one, wait for its client port.
-func (t *Table4) waits(r Ref) Ref {
+func (t *Table) waits(r Ref) Ref {
 	if r != 0 {
 		t.At(r).Flags |= NoCPort
 		t.portless++
@@ -24,7 +24,7 @@ func (t *Table4) waits(r Ref) Ref {
 
 // SetCPort gives a portless entry its client port, in host byte order. It is
 // then found as the newest with its key. An entry that has its port keeps it.
-func (t *Table4) SetCPort(r Ref, port uint16) {
+func (t *Table) SetCPort(r Ref, port uint16) {
 	c := t.At(r)
 	if c.Flags&NoCPort == 0 {
 		return
@@ -38,11 +38,11 @@ func (t *Table4) SetCPort(r Ref, port uint16) {
 
 // findPortless returns the portless entry that fits k but for the client's port,
 // newest first, or 0.
-func (t *Table4) findPortless(k *Key4) Ref { return t.findZero(k, NoCPort) }
+func (t *Table) findPortless(k *Key4) Ref { return t.findZero(k, NoCPort) }
 
 // findZero returns the newest entry filed under client port 0 that carries flag
 // and fits k but for the client's port, or 0.
-func (t *Table4) findZero(k *Key4, flag Flags) Ref {
+func (t *Table) findZero(k *Key4, flag Flags) Ref {
 	found := t.index.find(t.hash(k.Proto, k.CIP, 0))
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)

@@ -122,7 +122,7 @@ var sctpTables = [3][sctpEvents][sctpStates]State{
 // StepSCTP moves c by one packet, as StepTCP does: chunk is the type of the chunk
 // that counts, negative for a packet without any, which changes nothing. Only
 // ESTABLISHED is active.
-func (c *Conn4) StepSCTP(dir Direction, chunk int16, timeouts *Timeouts) Move {
+func (c *Conn) StepSCTP(dir Direction, chunk int16, timeouts *Timeouts) Move {
 	if chunk < 0 {
 		return Stay
 	}

@@ -109,7 +109,7 @@ func checkSCTPStep(t *testing.T, from, to State, dir Direction, chunk int16, onl
 	t.Helper()
 	timeouts := NewTimeouts(ipvs.Timeouts{TCP: 7, TCPFin: 8, UDP: 9}) // none of them is SCTP's
 	for _, counted := range []bool{false, true} {
-		c := Conn4{State: from, Proto: 132, Flags: Inactive}
+		c := Conn{State: from, Proto: 132, Flags: Inactive}
 		if counted {
 			c.Flags = 0
 		}
@@ -140,7 +140,7 @@ func checkSCTPStep(t *testing.T, from, to State, dir Direction, chunk int16, onl
 func TestSCTPNoChunk(t *testing.T) {
 	timeouts := NewTimeouts(ipvs.Timeouts{})
 	for i := range sctpFacts {
-		c := Conn4{State: State(i), Proto: 132, Flags: Inactive, Timeout: 5 * time.Second}
+		c := Conn{State: State(i), Proto: 132, Flags: Inactive, Timeout: 5 * time.Second}
 		want := c
 		if move := c.StepSCTP(In, -1, &timeouts); c != want || move != Stay {
 			t.Errorf("a packet without a chunk in %s: %+v and move %d, want %+v", sctpFacts[i].name, c, move, want)
@@ -152,7 +152,7 @@ func TestSCTPNoChunk(t *testing.T) {
 // ports are used again.
 func TestSCTPReset(t *testing.T) {
 	timeouts := NewTimeouts(ipvs.Timeouts{})
-	c := Conn4{State: SCTPEstablished, Proto: 132}
+	c := Conn{State: SCTPEstablished, Proto: 132}
 	c.StepSCTP(Out, 6, &timeouts)
 	c.StepSCTP(In, 6, &timeouts)
 	if c.State != SCTPClosed || !c.Is(Reset) {
@@ -177,7 +177,7 @@ func TestSCTPStateNames(t *testing.T) {
 // TestSCTPEviction: in a full table an association that nothing has proven goes
 // first, a finished one next, an established one never.
 func TestSCTPEviction(t *testing.T) {
-	table := NewTable4(Config{Max: 3})
+	table := NewTable(Config{Max: 3})
 	for i, s := range []State{SCTPEstablished, SCTPClosed, SCTPCookieSent} {
 		key := keyNumber(i)
 		key.Proto = 132

@@ -6,8 +6,8 @@ import (
 )
 
 func TestConnSize(t *testing.T) {
-	if got := unsafe.Sizeof(Conn4{}); got > 80 {
-		t.Errorf("Conn4 is %d bytes, want at most 80", got)
+	if got := unsafe.Sizeof(Conn{}); got > 80 {
+		t.Errorf("Conn is %d bytes, want at most 80", got)
 	}
-	t.Logf("Conn4 is %d bytes", unsafe.Sizeof(Conn4{}))
+	t.Logf("Conn is %d bytes", unsafe.Sizeof(Conn{}))
 }

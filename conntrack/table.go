@@ -17,7 +17,7 @@ type Config struct {
 	// Died is called for each entry that ends, before it is reused, so that
 	// its owner can give back what the entry is counted in. It must not call
 	// the table, but for Ends6. May be nil.
-	Died func(Ref, *Conn4)
+	Died func(Ref, *Conn)
 	// V6 makes a table of IPv6.
 	V6 bool
 }
@@ -25,13 +25,13 @@ type Config struct {
 // DefaultMax is the default cap on the entries of one table.
 const DefaultMax = 16 << 20
 
-// Table4 holds the IPv4 or the IPv6 connections of one shard. It is not safe for
+// Table holds the IPv4 or the IPv6 connections of one shard. It is not safe for
 // concurrent use.
-type Table4 struct {
+type Table struct {
 	cfg   Config
 	index index
 	wheel wheel
-	slabs [][]Conn4
+	slabs [][]Conn
 	wide  [][]Ends6 // beside slabs in a table of IPv6
 	free  Ref       // list of removed entries, linked by next
 	used  Ref       // entries ever handed out
@@ -51,23 +51,23 @@ const (
 	slabSize = 1 << slabBits
 )
 
-// NewTable4 returns an empty table.
-func NewTable4(cfg Config) *Table4 {
+// NewTable returns an empty table.
+func NewTable(cfg Config) *Table {
 	if cfg.Max <= 0 {
 		cfg.Max = DefaultMax
 	}
-	return &Table4{cfg: cfg, index: newIndex()}
+	return &Table{cfg: cfg, index: newIndex()}
 }
 
 // Slots returns the number of places that entries have ever taken, an upper
 // bound for Range and Sweep.
-func (t *Table4) Slots() int { return int(t.used) }
+func (t *Table) Slots() int { return int(t.used) }
 
 // Len returns the number of live entries, templates included.
-func (t *Table4) Len() int { return t.live }
+func (t *Table) Len() int { return t.live }
 
 // At returns the entry that r names. r must be live.
-func (t *Table4) At(r Ref) *Conn4 {
+func (t *Table) At(r Ref) *Conn {
 	i := r - 1
 	return &t.slabs[i>>slabBits][i&(slabSize-1)]
 }
@@ -75,7 +75,7 @@ func (t *Table4) At(r Ref) *Conn4 {
 // FindIn returns the connection of a packet from a client, newest first, or 0:
 // its key is k, or all of k but the client's port, which it still waits for
 // (ip_vs_conn_in_get).
-func (t *Table4) FindIn(k *Key4) Ref {
+func (t *Table) FindIn(k *Key4) Ref {
 	found := t.index.find(t.hash(k.Proto, k.CIP, k.CPort))
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
@@ -93,7 +93,7 @@ func (t *Table4) FindIn(k *Key4) Ref {
 // FindOut returns the connection of a packet from sip:sport to the client
 // cip:cport, newest first, or 0: the real server's endpoint for translated
 // connections, the virtual one for others (ip_vs_conn_out_get).
-func (t *Table4) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cport uint16) Ref {
+func (t *Table) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cport uint16) Ref {
 	found := t.index.find(t.hash(proto, cip, cport))
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
@@ -111,18 +111,18 @@ func (t *Table4) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cpor
 }
 
 // FindTemplate returns the persistence template with key k (CPort 0), or 0.
-func (t *Table4) FindTemplate(k *Key4) Ref { return t.findZero(k, Template) }
+func (t *Table) FindTemplate(k *Key4) Ref { return t.findZero(k, Template) }
 
 // Insert makes an entry with key k, the initial timeout and no other contents,
 // in front of older entries with the same key. It returns 0 when the table is
 // at its cap; see Evict.
-func (t *Table4) Insert(k *Key4, now time.Duration) Ref {
+func (t *Table) Insert(k *Key4, now time.Duration) Ref {
 	r := t.room(now)
 	if r == 0 {
 		return 0
 	}
 	c := t.At(r)
-	*c = Conn4{
+	*c = Conn{
 		CIP: k.CIP, VIP: k.VIP, CPort: k.CPort, VPort: k.VPort, Proto: k.Proto,
 		Timeout: InitialTimeout, Deadline: now + InitialTimeout, live: true,
 	}
@@ -131,7 +131,7 @@ func (t *Table4) Insert(k *Key4, now time.Duration) Ref {
 }
 
 // room returns a slot for a new entry, 0 when the table is at its cap.
-func (t *Table4) room(now time.Duration) Ref {
+func (t *Table) room(now time.Duration) Ref {
 	if t.live >= t.cfg.Max {
 		return 0
 	}
@@ -142,7 +142,7 @@ func (t *Table4) room(now time.Duration) Ref {
 }
 
 // enter makes the new entry r, which has hash h, one of the table's.
-func (t *Table4) enter(r Ref, c *Conn4, h uint32) {
+func (t *Table) enter(r Ref, c *Conn, h uint32) {
 	t.index.add(t, h, r)
 	t.live++
 	if t.index.overloaded(t.live) {
@@ -152,7 +152,7 @@ func (t *Table4) enter(r Ref, c *Conn4, h uint32) {
 }
 
 // Arm restarts the timer of c: it ends Timeout after now.
-func (t *Table4) Arm(r Ref, c *Conn4, now time.Duration) {
+func (t *Table) Arm(r Ref, c *Conn, now time.Duration) {
 	deadline := now + c.Timeout
 	earlier := deadline < c.Deadline
 	c.Deadline = deadline
@@ -165,7 +165,7 @@ func (t *Table4) Arm(r Ref, c *Conn4, now time.Duration) {
 // Remove ends an entry at once, whatever its timer says. The entry must not
 // control others (NControl is 0): they would refer to whatever takes its place.
 // Removing one that has ended already does nothing.
-func (t *Table4) Remove(r Ref) {
+func (t *Table) Remove(r Ref) {
 	c := t.At(r)
 	if !c.live {
 		return
@@ -192,7 +192,7 @@ func (t *Table4) Remove(r Ref) {
 // Expire ends the entries whose time is up at now, looking at no more than
 // budget entries, and reports how many it ended. An entry that controls others
 // lives on for ControlTimeout instead (semantics 3.4).
-func (t *Table4) Expire(now time.Duration, budget int) (ended int) {
+func (t *Table) Expire(now time.Duration, budget int) (ended int) {
 	t.due = false
 	if t.live == 0 {
 		return 0
@@ -222,7 +222,7 @@ func (t *Table4) Expire(now time.Duration, budget int) (ended int) {
 
 // NextExpiry returns how long after now Expire may have something to do; a long
 // time when the table is empty.
-func (t *Table4) NextExpiry(now time.Duration) time.Duration {
+func (t *Table) NextExpiry(now time.Duration) time.Duration {
 	switch {
 	case t.live == 0:
 		return time.Hour
@@ -242,7 +242,7 @@ const evictLook = 64
 // ends are there (half-open, announced, UDP without an answer) first, then a
 // finished one, never an established one. It looks at a bounded number of entries
 // and reports whether it found one.
-func (t *Table4) Evict() bool {
+func (t *Table) Evict() bool {
 	var finished Ref
 	for range min(evictLook, int(t.used)) {
 		t.hand = t.hand%t.used + 1
@@ -267,7 +267,7 @@ func (t *Table4) Evict() bool {
 
 // unproven reports whether nothing shows yet that both ends of a connection are
 // there: what a flood with false addresses leaves behind.
-func (c *Conn4) unproven() bool {
+func (c *Conn) unproven() bool {
 	switch c.Proto {
 	case protoTCP:
 		return c.State.HalfOpen() || c.State == TCPListen
@@ -280,7 +280,7 @@ func (c *Conn4) unproven() bool {
 }
 
 // finished reports whether both ends of a connection are done with it.
-func (c *Conn4) finished() bool {
+func (c *Conn) finished() bool {
 	switch c.Proto {
 	case protoTCP:
 		return c.State == TCPTimeWait || c.State == TCPClose
@@ -298,13 +298,13 @@ const (
 
 // All calls yield for each live entry in table order until it returns false.
 // The entry may be changed but not removed from inside.
-func (t *Table4) All(yield func(Ref, *Conn4) bool) {
+func (t *Table) All(yield func(Ref, *Conn) bool) {
 	t.Range(1, int(t.used), yield)
 }
 
 // Range does the same for at most n slots from first on, and returns the Ref to
 // go on with, 0 at the end: so a listing of millions need not hold the shard.
-func (t *Table4) Range(first Ref, n int, yield func(Ref, *Conn4) bool) (next Ref) {
+func (t *Table) Range(first Ref, n int, yield func(Ref, *Conn) bool) (next Ref) {
 	for r := first; r <= t.used; r++ {
 		if n--; n < 0 {
 			return r
@@ -319,7 +319,7 @@ func (t *Table4) Range(first Ref, n int, yield func(Ref, *Conn4) bool) (next Ref
 // Sweep removes the entries that gone picks, among at most n slots from first
 // on, and returns the Ref to go on with, 0 at the end. Entries that control
 // others stay.
-func (t *Table4) Sweep(first Ref, n int, gone func(*Conn4) bool) (next Ref) {
+func (t *Table) Sweep(first Ref, n int, gone func(*Conn) bool) (next Ref) {
 	for r := first; r <= t.used; r++ {
 		if n--; n < 0 {
 			return r
@@ -331,7 +331,7 @@ func (t *Table4) Sweep(first Ref, n int, gone func(*Conn4) bool) (next Ref) {
 	return 0
 }
 
-func (t *Table4) hash(proto uint8, cip uint32, cport uint16) uint32 {
+func (t *Table) hash(proto uint8, cip uint32, cport uint16) uint32 {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], t.cfg.Seed)
 	binary.LittleEndian.PutUint32(b[8:], cip)
@@ -340,7 +340,7 @@ func (t *Table4) hash(proto uint8, cip uint32, cport uint16) uint32 {
 }
 
 // hashOf returns what entry r is filed under.
-func (t *Table4) hashOf(r Ref, c *Conn4) uint32 {
+func (t *Table) hashOf(r Ref, c *Conn) uint32 {
 	if t.cfg.V6 {
 		return t.Hash6(c.Proto, t.Ends6(r).CIP, c.CPort)
 	}
@@ -348,13 +348,13 @@ func (t *Table4) hashOf(r Ref, c *Conn4) uint32 {
 }
 
 // take returns a slot from the free list, or the next one of the last slab.
-func (t *Table4) take() Ref {
+func (t *Table) take() Ref {
 	if r := t.free; r != 0 {
 		t.free = t.At(r).next
 		return r
 	}
 	if int(t.used)>>slabBits == len(t.slabs) {
-		t.slabs = append(t.slabs, make([]Conn4, slabSize))
+		t.slabs = append(t.slabs, make([]Conn, slabSize))
 		if t.cfg.V6 {
 			t.wide = append(t.wide, make([]Ends6, slabSize))
 		}

@@ -13,7 +13,7 @@ func keyNumber(i int) Key4 {
 // of the same keys: the newest must be found first all the way.
 func TestGrowthKeepsOrder(t *testing.T) {
 	const n = 30000
-	table := NewTable4(Config{Seed: 3})
+	table := NewTable(Config{Seed: 3})
 	var newest [n]Ref
 	for generation := range 3 {
 		for i := range n {
@@ -48,7 +48,7 @@ func TestGrowthKeepsOrder(t *testing.T) {
 
 // TestSlotsAreReused checks that a table which has been full once does not grow.
 func TestSlotsAreReused(t *testing.T) {
-	table := NewTable4(Config{Max: 10000})
+	table := NewTable(Config{Max: 10000})
 	for round := range 5 {
 		now := time.Duration(round) * time.Hour
 		for i := range 10000 {
@@ -73,7 +73,7 @@ func TestSlotsAreReused(t *testing.T) {
 // TestExpireBudget checks that mass expiry goes on, budget by budget, without
 // waiting in between.
 func TestExpireBudget(t *testing.T) {
-	table := NewTable4(Config{})
+	table := NewTable(Config{})
 	for i := range 1000 {
 		key := keyNumber(i)
 		table.Insert(&key, 0)
@@ -96,7 +96,7 @@ func TestExpireBudget(t *testing.T) {
 // TestTouchedEntryStays checks that packets prolong an entry without end, at
 // every phase of the wheel.
 func TestTouchedEntryStays(t *testing.T) {
-	table := NewTable4(Config{})
+	table := NewTable(Config{})
 	key := keyNumber(0)
 	r := table.Insert(&key, 0)
 	c := table.At(r)
@@ -118,7 +118,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector allocates")
 	}
-	table := NewTable4(Config{})
+	table := NewTable(Config{})
 	for i := range 5000 {
 		key := keyNumber(i)
 		r := table.Insert(&key, 0)
@@ -158,7 +158,7 @@ func TestLongestTimeout(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("walks 160 million ticks")
 	}
-	table := NewTable4(Config{})
+	table := NewTable(Config{})
 	key := keyNumber(0)
 	r := table.Insert(&key, 0)
 	c := table.At(r)

@@ -106,7 +106,7 @@ const (
 // flags, secure whether the secure_tcp tables are in force. It sets the state,
 // the timeout of the new state and the counting flag, clears NoOutput for a
 // packet of the server, and reports how the server's counts change.
-func (c *Conn4) StepTCP(dir Direction, flags uint8, secure bool, timeouts *Timeouts) Move {
+func (c *Conn) StepTCP(dir Direction, flags uint8, secure bool, timeouts *Timeouts) Move {
 	table := int(dir)
 	if dir == Out {
 		c.Flags &^= NoOutput
@@ -125,7 +125,7 @@ func (c *Conn4) StepTCP(dir Direction, flags uint8, secure bool, timeouts *Timeo
 }
 
 // count makes the counting flag fit, and reports how the server's counts change.
-func (c *Conn4) count(active bool) Move {
+func (c *Conn) count(active bool) Move {
 	switch counted := c.Flags&Inactive == 0; {
 	case active && !counted:
 		c.Flags &^= Inactive
@@ -139,7 +139,7 @@ func (c *Conn4) count(active bool) Move {
 
 // StepUDP re-arms c for a packet of either side; UDP has one state and is never
 // active (semantics 4.3).
-func (c *Conn4) StepUDP(dir Direction, timeouts *Timeouts) {
+func (c *Conn) StepUDP(dir Direction, timeouts *Timeouts) {
 	if dir == Out {
 		c.Flags = c.Flags&^NoOutput | Answered
 	}
@@ -169,7 +169,7 @@ func nextTCP(secure bool, table int, flags uint8, s State) State {
 // Listen puts a TCP connection that has only been announced, or is announced
 // anew, into the state in which it waits for either side's SYN, and reports how
 // the server's counts change (ip_vs_tcp_conn_listen).
-func (c *Conn4) Listen(timeouts *Timeouts) Move {
+func (c *Conn) Listen(timeouts *Timeouts) Move {
 	c.State = TCPListen
 	c.Flags &^= Reset
 	c.Timeout = timeouts.TCP[TCPListen]

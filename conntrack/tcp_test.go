@@ -127,7 +127,7 @@ func checkStep(t *testing.T, from, to string, dir Direction, flags uint8, only, 
 	t.Helper()
 	timeouts := NewTimeouts(ipvs.Timeouts{})
 	for _, counted := range []bool{false, true} {
-		c := Conn4{State: tcpFacts[from].state, Proto: 6}
+		c := Conn{State: tcpFacts[from].state, Proto: 6}
 		if !counted {
 			c.Flags |= Inactive
 		}
@@ -181,7 +181,7 @@ func TestTCPLives(t *testing.T) {
 	} {
 		t.Run(life.name, func(t *testing.T) {
 			timeouts := NewTimeouts(ipvs.Timeouts{})
-			c := Conn4{Proto: 6, Flags: Inactive}
+			c := Conn{Proto: 6, Flags: Inactive}
 			if life.only {
 				c.Flags |= NoOutput
 			}
@@ -211,7 +211,7 @@ func TestTCPLives(t *testing.T) {
 
 func TestStepUDP(t *testing.T) {
 	timeouts := NewTimeouts(ipvs.Timeouts{UDP: 7})
-	c := Conn4{Proto: 17, Flags: Inactive | NoOutput}
+	c := Conn{Proto: 17, Flags: Inactive | NoOutput}
 	c.StepUDP(In, &timeouts)
 	if c.Timeout != 7*time.Second || !c.Is(Inactive|NoOutput) || c.State != 0 {
 		t.Errorf("after a client's datagram: timeout %v, flags %#x, state %d, want 7s, inactive and without output, 0", c.Timeout, c.Flags, c.State)

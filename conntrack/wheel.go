@@ -30,7 +30,7 @@ func dueTick(t time.Duration) int64 { return (int64(t) + 1<<tickBits - 1) >> tic
 func (w *wheel) jump(now time.Duration) { w.tick, w.level = tickOf(now), 0 }
 
 // place links r into the slot of its deadline.
-func (w *wheel) place(t *Table4, r Ref, c *Conn4) {
+func (w *wheel) place(t *Table, r Ref, c *Conn) {
 	due := max(dueTick(c.Deadline), w.tick+1)
 	delta := due - w.tick
 	level := 0
@@ -47,7 +47,7 @@ func (w *wheel) place(t *Table4, r Ref, c *Conn4) {
 }
 
 // remove unlinks c.
-func (w *wheel) remove(t *Table4, c *Conn4) {
+func (w *wheel) remove(t *Table, c *Conn) {
 	if c.timerSlot == 0 {
 		return
 	}
@@ -64,7 +64,7 @@ func (w *wheel) remove(t *Table4, c *Conn4) {
 
 // placedAfter reports whether c's slot comes up only after its deadline, which
 // happens when a deadline moves forward (ESTABLISHED to CLOSE, say).
-func (w *wheel) placedAfter(c *Conn4) bool {
+func (w *wheel) placedAfter(c *Conn) bool {
 	slot := int64(c.timerSlot - 1)
 	level := slot >> slotBits
 	shift := slotBits * level
@@ -79,7 +79,7 @@ func (w *wheel) placedAfter(c *Conn4) bool {
 // pop returns the next entry whose slot is due at or before now, unlinked, or 0
 // when there is none. Entries may turn out to be not due: the caller places
 // them anew.
-func (w *wheel) pop(t *Table4, now int64) Ref {
+func (w *wheel) pop(t *Table, now int64) Ref {
 	for w.tick <= now {
 		for ; w.level < levels; w.level++ {
 			shift := slotBits * w.level

@@ -12,7 +12,7 @@ import (
 // A table of IPv6 has an Ends6 for each entry beside it, under the same Ref, so that
 // entries of IPv4 are no longer for it. Its entries carry the flag V6 and folds of
 // the addresses. What takes or gives an address has a name that ends in 6; the rest
-// of Table4 serves both.
+// of Table serves both.
 
 // Key6 is the identity of an IPv6 connection, as Key4 is of an IPv4 one.
 type Key6 struct {
@@ -30,25 +30,25 @@ func MarkVIP6(mark uint32) rewrite.Addr6 { return rewrite.Addr6{Hi: uint64(mark)
 
 // Ends6 returns the addresses of entry r of a table of IPv6. CIP and VIP are the
 // table's; RIP is changed by SetRIP6.
-func (t *Table4) Ends6(r Ref) *Ends6 {
+func (t *Table) Ends6(r Ref) *Ends6 {
 	i := r - 1
 	return &t.wide[i>>slabBits][i&(slabSize-1)]
 }
 
 // SetRIP6 sets the real server's address of entry r.
-func (t *Table4) SetRIP6(r Ref, rip rewrite.Addr6) {
+func (t *Table) SetRIP6(r Ref, rip rewrite.Addr6) {
 	t.Ends6(r).RIP = rip
 	t.At(r).RIP = rip.Fold()
 }
 
 // Key6 returns the identity of entry r.
-func (t *Table4) Key6(r Ref) Key6 {
+func (t *Table) Key6(r Ref) Key6 {
 	c, e := t.At(r), t.Ends6(r)
 	return Key6{CIP: e.CIP, VIP: e.VIP, CPort: c.CPort, VPort: c.VPort, Proto: c.Proto}
 }
 
 // FindIn6 is FindIn for IPv6.
-func (t *Table4) FindIn6(k *Key6) Ref {
+func (t *Table) FindIn6(k *Key6) Ref {
 	found := t.index.find(t.Hash6(k.Proto, k.CIP, k.CPort))
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
@@ -63,7 +63,7 @@ func (t *Table4) FindIn6(k *Key6) Ref {
 }
 
 // FindOut6 is FindOut for IPv6.
-func (t *Table4) FindOut6(proto uint8, sip rewrite.Addr6, sport uint16, cip rewrite.Addr6, cport uint16) Ref {
+func (t *Table) FindOut6(proto uint8, sip rewrite.Addr6, sport uint16, cip rewrite.Addr6, cport uint16) Ref {
 	found := t.index.find(t.Hash6(proto, cip, cport))
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
@@ -84,10 +84,10 @@ func (t *Table4) FindOut6(proto uint8, sip rewrite.Addr6, sport uint16, cip rewr
 
 // FindTemplate6 is FindTemplate for IPv6: k has CPort 0, and the network of the
 // client in CIP (rewrite.Addr6.Masked).
-func (t *Table4) FindTemplate6(k *Key6) Ref { return t.findZero6(k, Template) }
+func (t *Table) FindTemplate6(k *Key6) Ref { return t.findZero6(k, Template) }
 
 // findZero6 is findZero for IPv6.
-func (t *Table4) findZero6(k *Key6, flag Flags) Ref {
+func (t *Table) findZero6(k *Key6, flag Flags) Ref {
 	found := t.index.find(t.Hash6(k.Proto, k.CIP, 0))
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
@@ -99,19 +99,19 @@ func (t *Table4) findZero6(k *Key6, flag Flags) Ref {
 }
 
 // between reports whether entry r has the addresses of k.
-func (t *Table4) between(r Ref, k *Key6) bool {
+func (t *Table) between(r Ref, k *Key6) bool {
 	e := t.Ends6(r)
 	return e.CIP == k.CIP && e.VIP == k.VIP
 }
 
 // Insert6 is Insert for IPv6. The entry has the flag V6.
-func (t *Table4) Insert6(k *Key6, now time.Duration) Ref {
+func (t *Table) Insert6(k *Key6, now time.Duration) Ref {
 	r := t.room(now)
 	if r == 0 {
 		return 0
 	}
 	c := t.At(r)
-	*c = Conn4{
+	*c = Conn{
 		CIP: k.CIP.Fold(), VIP: k.VIP.Fold(), CPort: k.CPort, VPort: k.VPort, Proto: k.Proto, Flags: V6,
 		Timeout: InitialTimeout, Deadline: now + InitialTimeout, live: true,
 	}
@@ -121,11 +121,11 @@ func (t *Table4) Insert6(k *Key6, now time.Duration) Ref {
 }
 
 // InsertPortless6 is InsertPortless for IPv6.
-func (t *Table4) InsertPortless6(k *Key6, now time.Duration) Ref { return t.waits(t.Insert6(k, now)) }
+func (t *Table) InsertPortless6(k *Key6, now time.Duration) Ref { return t.waits(t.Insert6(k, now)) }
 
 // Hash6 is Hash for IPv6: of the whole address, seeded, since clients choose theirs
 // from 2^64 and more.
-func (t *Table4) Hash6(proto uint8, cip rewrite.Addr6, cport uint16) uint32 {
+func (t *Table) Hash6(proto uint8, cip rewrite.Addr6, cport uint16) uint32 {
 	var b [28]byte
 	binary.LittleEndian.PutUint64(b[:], t.cfg.Seed)
 	binary.LittleEndian.PutUint64(b[8:], cip.Hi)

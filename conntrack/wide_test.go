@@ -20,7 +20,7 @@ func six6(k Key4) Key6 {
 
 // The model knows addresses of IPv4; these ask tables of either width.
 
-func (m *model) insertInto(t *Table4, k Key4, portless bool) Ref {
+func (m *model) insertInto(t *Table, k Key4, portless bool) Ref {
 	six := six6(k)
 	switch {
 	case m.v6 && portless:
@@ -33,21 +33,21 @@ func (m *model) insertInto(t *Table4, k Key4, portless bool) Ref {
 	return t.Insert(&k, m.now)
 }
 
-func (m *model) findIn(t *Table4, k Key4) Ref {
+func (m *model) findIn(t *Table, k Key4) Ref {
 	if six := six6(k); m.v6 {
 		return t.FindIn6(&six)
 	}
 	return t.FindIn(&k)
 }
 
-func (m *model) findTemplate(t *Table4, k Key4) Ref {
+func (m *model) findTemplate(t *Table, k Key4) Ref {
 	if six := six6(k); m.v6 {
 		return t.FindTemplate6(&six)
 	}
 	return t.FindTemplate(&k)
 }
 
-func (m *model) findOut(t *Table4, proto uint8, sip uint32, sport uint16, cip uint32, cport uint16) Ref {
+func (m *model) findOut(t *Table, proto uint8, sip uint32, sport uint16, cip uint32, cport uint16) Ref {
 	if m.v6 {
 		return t.FindOut6(proto, six(sip), sport, six(cip), cport)
 	}
@@ -57,7 +57,7 @@ func (m *model) findOut(t *Table4, proto uint8, sip uint32, sport uint16, cip ui
 // TestWholeAddressCounts: one bit anywhere in an address makes another key, and
 // another hash.
 func TestWholeAddressCounts(t *testing.T) {
-	table := NewTable4(Config{Seed: 9, V6: true})
+	table := NewTable(Config{Seed: 9, V6: true})
 	key := Key6{CIP: rewrite.Addr6{Hi: 0x20010db8, Lo: 5}, VIP: rewrite.Addr6{Hi: 1, Lo: 80}, CPort: 4000, VPort: 80, Proto: 6}
 	rip := rewrite.Addr6{Hi: 7, Lo: 8}
 	r := table.Insert6(&key, 0)
@@ -88,7 +88,7 @@ func TestWholeAddressCounts(t *testing.T) {
 	if len(hashes) != 129 {
 		t.Errorf("129 addresses have %d hashes", len(hashes))
 	}
-	other := NewTable4(Config{Seed: 10, V6: true})
+	other := NewTable(Config{Seed: 10, V6: true})
 	if table.Hash6(6, key.CIP, 4000) == other.Hash6(6, key.CIP, 4000) || table.Hash6(6, key.CIP, 1) == table.Hash6(17, key.CIP, 1) ||
 		table.Hash6(6, key.CIP, 1) == table.Hash6(6, key.CIP, 2) {
 		t.Error("the hash does not depend on seed, protocol or port")
@@ -100,7 +100,7 @@ func TestWholeAddressCounts(t *testing.T) {
 func TestTemplates6(t *testing.T) {
 	client := rewrite.Addr6{Hi: 0x20010db8_aaaa5555, Lo: 0xaaaa5555_aaaa5555}
 	for bits := 1; bits <= 128; bits++ {
-		table := NewTable4(Config{Seed: 9, V6: true})
+		table := NewTable(Config{Seed: 9, V6: true})
 		key := func(a rewrite.Addr6) *Key6 {
 			return &Key6{CIP: a.Masked(bits), VIP: MarkVIP6(3)}
 		}
@@ -157,8 +157,8 @@ func TestWideEntries(t *testing.T) {
 }
 
 // filled6 returns a table of IPv6 with n entries.
-func filled6(n int) *Table4 {
-	table := NewTable4(Config{Seed: 5, V6: true})
+func filled6(n int) *Table {
+	table := NewTable(Config{Seed: 5, V6: true})
 	for i := range n {
 		key := six6(keyNumber(i))
 		table.Insert6(&key, 0)

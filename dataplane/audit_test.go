@@ -68,7 +68,7 @@ func (d *Director) Remains() error {
 
 // refill fills an empty table up to as many entries as it has ever had, and
 // empties it again: all its memory has to be on the free list, once.
-func (a *audit) refill(of string, t *conntrack.Table4) {
+func (a *audit) refill(of string, t *conntrack.Table) {
 	if t.Len() != 0 {
 		a.fail("%s: %d entries left", of, t.Len())
 		return
@@ -106,7 +106,7 @@ func (d *Director) Counts() (conns, templates int) {
 }
 
 // Entries calls yield for each connection of each shard.
-func (d *Director) Entries(yield func(*conntrack.Conn4) bool) {
+func (d *Director) Entries(yield func(*conntrack.Conn) bool) {
 	for _, s := range d.shards {
 		for _, c := range s.table.All {
 			if !yield(c) {
@@ -183,7 +183,7 @@ func (a *audit) shard(i int, s *Shard) {
 }
 
 // entry checks what every entry of any table has to have.
-func (a *audit) entry(table string, i int, r conntrack.Ref, c *conntrack.Conn4, now time.Duration) {
+func (a *audit) entry(table string, i int, r conntrack.Ref, c *conntrack.Conn, now time.Duration) {
 	const tick = 1 << 24 // how late the wheel may be
 	if int(c.Dest) >= len(a.d.servers) || a.d.servers[c.Dest] == nil {
 		a.fail("%s %d: entry %d goes to server %d, which there is not", table, i, r, c.Dest)

@@ -94,12 +94,12 @@ func (s *Shard) dropEntries(rng *rand.Rand, now time.Duration) {
 	n := (slots + dropShare - 1) / dropShare
 	first := conntrack.Ref(1 + rng.IntN(slots))
 	s.ending = ipvs.Defended
-	s.table.Sweep(first, n, func(c *conntrack.Conn4) bool { return s.dir.defence.ends(c, now) })
+	s.table.Sweep(first, n, func(c *conntrack.Conn) bool { return s.dir.defence.ends(c, now) })
 	s.ending = ipvs.NoReason
 }
 
 // ends decides about one connection.
-func (d *defence) ends(c *conntrack.Conn4, now time.Duration) bool {
+func (d *defence) ends(c *conntrack.Conn, now time.Duration) bool {
 	switch c.Proto {
 	case rewrite.ProtoTCP:
 		switch c.State {
@@ -135,5 +135,5 @@ func (d *defence) ends(c *conntrack.Conn4, now time.Duration) bool {
 func (t *templates) dropEntries(s *Shard) {
 	t.hold(s, ipvs.Defended)
 	defer t.mu.Unlock()
-	t.table.Sweep(1, t.table.Slots(), func(c *conntrack.Conn4) bool { return c.State != conntrack.TemplateAssured })
+	t.table.Sweep(1, t.table.Slots(), func(c *conntrack.Conn) bool { return c.State != conntrack.TemplateAssured })
 }

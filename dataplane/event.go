@@ -90,7 +90,7 @@ func (s *Shard) newRecord(kind ipvs.EventKind) *record {
 }
 
 // tellConn writes down what has become of a connection or template.
-func (s *Shard) tellConn(kind ipvs.EventKind, c *conntrack.Conn4, before conntrack.State, why ipvs.Reason, fromServer bool) {
+func (s *Shard) tellConn(kind ipvs.EventKind, c *conntrack.Conn, before conntrack.State, why ipvs.Reason, fromServer bool) {
 	r := s.newRecord(kind)
 	r.cip, r.vip, r.rip, r.cport, r.vport, r.rport = c.CIP, c.VIP, c.RIP, c.CPort, c.VPort, c.RPort
 	r.dest, r.mark, r.packets, r.proto = c.Dest, c.Mark, c.InPkts, c.Proto

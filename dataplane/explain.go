@@ -187,10 +187,10 @@ func (t *trial) run() *ipvs.Explanation {
 
 // snapshot is what a trial's tables have of the packet: copies, nil for none.
 type snapshot struct {
-	conn     *conntrack.Conn4
+	conn     *conntrack.Conn
 	ref      conntrack.Ref
 	dir      conntrack.Direction
-	template *conntrack.Conn4
+	template *conntrack.Conn
 	above    conntrack.Ref // the template's
 }
 
@@ -217,7 +217,7 @@ func (n *snapshot) continues(before *snapshot) bool {
 }
 
 // opened returns the connection that the packet has opened, or nil.
-func (t *trial) opened(before, after *snapshot) *conntrack.Conn4 {
+func (t *trial) opened(before, after *snapshot) *conntrack.Conn {
 	if c := &t.shard.passing; c.Is(conntrack.OnePacket) {
 		return c
 	}

@@ -149,7 +149,7 @@ func (w *explained) command(t *rapid.T) {
 // ask asks about a packet, and then sends it.
 func (w *explained) ask(t *rapid.T) {
 	if w.capped || rapid.Bool().Draw(t, "batch before") {
-		w.send() // what is due in a full table has to be gone: see conntrack.Table4.Fork
+		w.send() // what is due in a full table has to be gone: see conntrack.Table.Fork
 	}
 	q := w.question(t)
 	if q.Proto == ipvs.SCTP {

@@ -92,7 +92,7 @@ var connFlags = []struct {
 }
 
 // entry returns a connection or a template as text, nil for nil.
-func (t *trial) entry(c *conntrack.Conn4) *ipvs.ExplainedEntry {
+func (t *trial) entry(c *conntrack.Conn) *ipvs.ExplainedEntry {
 	if c == nil {
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 // forwardIn counts a client's packet on its connection and sends it to the real
 // server; r is 0 for a connection that is in no table. Counters and state come
 // first: they count packets that the way on then refuses (semantics 5.2).
-func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
 	srv := &s.view.servers[c.Dest]
 	s.met.conn = c
 	s.countIn(c, srv, p)
@@ -52,7 +52,7 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r con
 // answerClient answers a client's packet of a connection with an error. By any
 // method but masquerading the error counts as sent by the real server: the kernel
 // meets it on its way out as one about the connection.
-func (s *Shard) answerClient(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, a rewrite.ICMPAnswer, sent, none Verdict, now time.Duration) Verdict {
+func (s *Shard) answerClient(f *Frame, p *rewrite.Packet, c *conntrack.Conn, a rewrite.ICMPAnswer, sent, none Verdict, now time.Duration) Verdict {
 	v := s.answerError(f, p, a, sent, none, now)
 	if v == sent && !c.Masq() {
 		s.countOutBytes(c, &s.view.servers[c.Dest], rewrite.ICMPErrorLen(p))
@@ -147,7 +147,7 @@ func segmentLen(f *Frame, p *rewrite.Packet) int {
 	return min(p.Len(), rewrite.HeadersLen(f.Data, p)-rewrite.EthernetLen+int(f.Offload.GSOSize))
 }
 
-func (s *Shard) countIn(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) {
+func (s *Shard) countIn(c *conntrack.Conn, srv *serverView, p *rewrite.Packet) {
 	if !srv.Available() {
 		return
 	}
@@ -157,12 +157,12 @@ func (s *Shard) countIn(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) 
 	}
 }
 
-func (s *Shard) countOut(c *conntrack.Conn4, srv *serverView, p *rewrite.Packet) {
+func (s *Shard) countOut(c *conntrack.Conn, srv *serverView, p *rewrite.Packet) {
 	s.countOutBytes(c, srv, p.Len())
 }
 
 // countOutBytes counts a packet of n bytes of IP.
-func (s *Shard) countOutBytes(c *conntrack.Conn4, srv *serverView, n int) {
+func (s *Shard) countOutBytes(c *conntrack.Conn, srv *serverView, n int) {
 	if !srv.Available() {
 		return
 	}

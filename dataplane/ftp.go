@@ -27,14 +27,14 @@ import (
 // does not change that.
 
 // helps reports whether new connection c gets the helper.
-func (d *Director) helps(c *conntrack.Conn4) bool {
+func (d *Director) helps(c *conntrack.Conn) bool {
 	return c.Proto == rewrite.ProtoTCP && c.Masq() && slices.Contains(d.cfg.FTPPorts, c.VPort)
 }
 
 // helpIn does what a client's packet asks for beyond its translation: it fills
 // in the port that a data connection waited for, and reads commands. Forward
 // means go on.
-func (s *Shard) helpIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+func (s *Shard) helpIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
 	s.table.SetCPort(r, p.SrcPort)
 	if !c.Is(conntrack.Helped) {
 		return Forward
@@ -60,7 +60,7 @@ func (s *Shard) helpIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntr
 
 // helpOut reads a server's packet of a connection with the helper, before it is
 // counted: it may change its length. Forward means go on.
-func (s *Shard) helpOut(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+func (s *Shard) helpOut(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
 	if !checksumOK(f, p) {
 		return DropChecksum
 	}
@@ -84,7 +84,7 @@ func checksumOK(f *Frame, p *rewrite.Packet) bool {
 }
 
 // ftpCommand looks for a command of the client about a data connection.
-func (s *Shard) ftpCommand(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+func (s *Shard) ftpCommand(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
 	payload := rewrite.TCPPayload(f.Data, p)
 	if mode := ftp.Passive(payload); mode != ftp.None {
 		s.table.Helper(r).Awaits = uint8(mode)
@@ -100,7 +100,7 @@ func (s *Shard) ftpCommand(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r co
 }
 
 // ftpReply looks for the server's answer to a passive command, and rewrites it.
-func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conntrack.Ref, now time.Duration) Verdict {
+func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
 	payload := rewrite.TCPPayload(f.Data, p)
 	if len(payload) == 0 {
 		return Forward
@@ -151,7 +151,7 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, r conn
 // while there are such services clients are steered by their address alone. Only a
 // client that names another machine than itself (RFC 959, section 5.2) is not
 // followed when that one belongs to another shard.
-func (s *Shard) expectData(control *conntrack.Conn4, r conntrack.Ref, key *conntrack.Key4, rport uint16, now time.Duration) Verdict {
+func (s *Shard) expectData(control *conntrack.Conn, r conntrack.Ref, key *conntrack.Key4, rport uint16, now time.Duration) Verdict {
 	srv := &s.view.servers[control.Dest]
 	data := s.expected(control, key, rport)
 	if data == 0 {
@@ -193,7 +193,7 @@ func (s *Shard) expectData(control *conntrack.Conn4, r conntrack.Ref, key *connt
 
 // expected returns the entry of a data connection with that key to that port of
 // control's server, or 0.
-func (s *Shard) expected(control *conntrack.Conn4, key *conntrack.Key4, rport uint16) conntrack.Ref {
+func (s *Shard) expected(control *conntrack.Conn, key *conntrack.Key4, rport uint16) conntrack.Ref {
 	r := s.table.FindIn(key)
 	if r == 0 {
 		return 0

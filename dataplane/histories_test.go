@@ -31,8 +31,8 @@ import (
 type history struct {
 	*world
 	drivers []*dataplane.Driver
-	doors   []netip.AddrPort  // of the first services: where clients mostly knock
-	entries []conntrack.Conn4 // copies of all connections, as of the last step
+	doors   []netip.AddrPort // of the first services: where clients mostly knock
+	entries []conntrack.Conn // copies of all connections, as of the last step
 }
 
 // TestHistories plays random histories. After every step the director must agree
@@ -367,7 +367,7 @@ func (h *history) burst(t *rapid.T) {
 }
 
 // pick draws a connection.
-func (h *history) pick(t *rapid.T) *conntrack.Conn4 {
+func (h *history) pick(t *rapid.T) *conntrack.Conn {
 	if len(h.entries) == 0 {
 		t.Skip("no connection")
 	}
@@ -376,7 +376,7 @@ func (h *history) pick(t *rapid.T) *conntrack.Conn4 {
 
 // The ends of a connection, as the packets on both sides of the director have
 // them.
-func ends(c *conntrack.Conn4) (client, virtual, server netip.AddrPort) {
+func ends(c *conntrack.Conn) (client, virtual, server netip.AddrPort) {
 	at := func(a uint32, port uint16) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)}), port)
 	}
@@ -399,7 +399,7 @@ func (h *history) greet(t *rapid.T) {
 
 // talk lets client or real server of an FTP connection say something, or both.
 func (h *history) talk(t *rapid.T) {
-	control := slices.DeleteFunc(slices.Clone(h.entries), func(c conntrack.Conn4) bool { return c.VPort != 21 || c.Proto != 6 })
+	control := slices.DeleteFunc(slices.Clone(h.entries), func(c conntrack.Conn) bool { return c.VPort != 21 || c.Proto != 6 })
 	if len(control) == 0 {
 		t.Skip("no FTP")
 	}
@@ -432,7 +432,7 @@ func (h *history) answer(t *rapid.T) {
 	h.deliver(t, dipLink, h.segment(t, c, server, client))
 }
 
-func (h *history) segment(t *rapid.T, c *conntrack.Conn4, src, dst netip.AddrPort) packettest.Packet {
+func (h *history) segment(t *rapid.T, c *conntrack.Conn, src, dst netip.AddrPort) packettest.Packet {
 	p := packettest.Packet{Src: src, Dst: dst, Proto: c.Proto, TTL: historyTTLs.Draw(t, "ttl")}
 	p.Chunks = historyChunks.Draw(t, "chunks")
 	p.Flags, p.Payload = historyFlags.Draw(t, "flags"), make([]byte, historyLengths.Draw(t, "length"))
@@ -441,11 +441,11 @@ func (h *history) segment(t *rapid.T, c *conntrack.Conn4, src, dst netip.AddrPor
 
 // complain sends an ICMP error about a packet of a connection, or of none.
 func (h *history) complain(t *rapid.T) {
-	var c conntrack.Conn4
+	var c conntrack.Conn
 	if len(h.entries) > 0 {
 		c = *h.pick(t)
 	} else {
-		c = conntrack.Conn4{CIP: 0x0a0a0301, CPort: 4000, VIP: 0x0a0a0101, VPort: 80, RIP: 0x0a14000b, RPort: 80, Proto: 6}
+		c = conntrack.Conn{CIP: 0x0a0a0301, CPort: 4000, VIP: 0x0a0a0101, VPort: 80, RIP: 0x0a14000b, RPort: 80, Proto: 6}
 	}
 	if historyRare.Draw(t, "other port") == 0 {
 		c.CPort++

@@ -81,14 +81,14 @@ func (d *Director) Load() (shards, conns, most int) {
 
 // list yields the entries of one table, and reports whether it was let go on to
 // the end. The clock is that of shard s, unless the director has its own.
-func (d *Director) list(mu *sync.Mutex, t *conntrack.Table4, s *Shard, yield func(ipvs.ConnStatus) bool) bool {
+func (d *Director) list(mu *sync.Mutex, t *conntrack.Table, s *Shard, yield func(ipvs.ConnStatus) bool) bool {
 	const slice = 4096
 	var batch []ipvs.ConnStatus
 	for next := conntrack.Ref(1); next != 0; {
 		batch = batch[:0]
 		now, v := d.clock(s), d.view.Load()
 		mu.Lock()
-		next = t.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
+		next = t.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn) bool {
 			batch = append(batch, connStatus(v, c, now))
 			return true
 		})
@@ -112,7 +112,7 @@ func (d *Director) clock(s *Shard) time.Duration {
 	return s.now
 }
 
-func connStatus(v *view, c *conntrack.Conn4, now time.Duration) ipvs.ConnStatus {
+func connStatus(v *view, c *conntrack.Conn, now time.Duration) ipvs.ConnStatus {
 	template := c.Is(conntrack.Template)
 	var service ipvs.ServiceKey
 	if t := v.destinationOf(c.Dest); t != nil {

@@ -17,7 +17,7 @@ const HostLink = 0xff
 // host, and what the host answers leaves it without the director: so only a VIP
 // of the host can be served, and nothing translated. TTL and size do not count, as
 // the packet is at its end.
-func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn4) Verdict {
+func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn) Verdict {
 	if c.Masq() || !s.view.host.IsLocal(c.VIP) {
 		return DropLocalServer
 	}

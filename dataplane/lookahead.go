@@ -12,7 +12,7 @@ import (
 const lookAheadConns = 4 << 10
 
 // lookAhead fetches the connections of a batch's packets before the first of them
-// is looked up; see [conntrack.Table4.Fetch]. It guesses: packets with IP options,
+// is looked up; see [conntrack.Table.Fetch]. It guesses: packets with IP options,
 // say, are left to find theirs by themselves.
 func (s *Shard) lookAhead(fs []Frame) {
 	if s.table.Len() < lookAheadConns || len(fs) < 2 {

@@ -29,7 +29,7 @@ type Shard struct {
 	mu       sync.Mutex
 	now      time.Duration
 	view     *view
-	table    *conntrack.Table4
+	table    *conntrack.Table
 	counts   counts
 	ledger   ledger
 	routes   routeCache
@@ -45,8 +45,8 @@ type Shard struct {
 	out     outbox
 	pkt     rewrite.Packet
 	quoted  rewrite.Packet
-	passing conntrack.Conn4 // of a one-packet service
-	flow    sched.Flow      // here because schedulers, behind an interface, make it escape
+	passing conntrack.Conn // of a one-packet service
+	flow    sched.Flow     // here because schedulers, behind an interface, make it escape
 	resolve []Resolve
 	ahead   [MaxBatch]uint32 // hashes of a batch's clients
 
@@ -62,7 +62,7 @@ const expireBudget = 512
 
 func newShard(d *Director, id, arena int) *Shard {
 	s := &Shard{dir: d, id: id, out: newOutbox(arena)}
-	s.table = conntrack.NewTable4(conntrack.Config{
+	s.table = conntrack.NewTable(conntrack.Config{
 		Seed: d.cfg.Seed, Max: d.cfg.MaxConns, Died: s.died,
 	})
 	s.frags.init()

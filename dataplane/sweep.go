@@ -24,7 +24,7 @@ func (s *Shard) sweepGone() {
 		return
 	}
 	s.ending = ipvs.ServerGone
-	s.sweep = s.table.Sweep(s.sweep, sweepBudget, func(c *conntrack.Conn4) bool {
+	s.sweep = s.table.Sweep(s.sweep, sweepBudget, func(c *conntrack.Conn) bool {
 		return !s.view.servers[c.Dest].Available()
 	})
 	s.ending = ipvs.NoReason

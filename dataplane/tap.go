@@ -201,8 +201,8 @@ func (b *tapBuffer) takeBack() {
 
 // met is what the packet in the works has turned out to be part of.
 type met struct {
-	conn *conntrack.Conn4 // nil: no connection, or none yet
-	why  ipvs.Why         // with a new connection
+	conn *conntrack.Conn // nil: no connection, or none yet
+	why  ipvs.Why        // with a new connection
 }
 
 // tapped does what decide does to a frame, and lets the taps see it before, and
@@ -273,7 +273,7 @@ func (s *Shard) tapLate(now time.Duration) {
 
 // connOfSent returns the connection of a packet that has been translated already,
 // or nil.
-func (s *Shard) connOfSent(p *rewrite.Packet) *conntrack.Conn4 {
+func (s *Shard) connOfSent(p *rewrite.Packet) *conntrack.Conn {
 	if !p.HasPorts() {
 		return nil
 	}

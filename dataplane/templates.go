@@ -16,7 +16,7 @@ import (
 type templates struct {
 	d     *Director
 	mu    sync.Mutex
-	table *conntrack.Table4
+	table *conntrack.Table
 
 	by     *Shard      // who holds the lock: it writes down what happens
 	ending ipvs.Reason // why a template that ends now does
@@ -28,7 +28,7 @@ const invalidPort = 65535
 
 func (t *templates) init(d *Director) {
 	t.d = d
-	t.table = conntrack.NewTable4(conntrack.Config{
+	t.table = conntrack.NewTable(conntrack.Config{
 		Seed: d.cfg.Seed, Max: d.cfg.MaxConns,
 		Died: t.died,
 	})
@@ -42,7 +42,7 @@ func (t *templates) hold(s *Shard, why ipvs.Reason) {
 }
 
 // died is the table's callback.
-func (t *templates) died(_ conntrack.Ref, c *conntrack.Conn4) {
+func (t *templates) died(_ conntrack.Ref, c *conntrack.Conn) {
 	recovered := t.d.view.Load().servers[c.Dest].UnbindTemplate()
 	if !t.by.journal.follow {
 		return
@@ -96,11 +96,11 @@ func (t *templates) assure(s *Shard, r conntrack.Ref) {
 func (t *templates) breakFor(id uint32) {
 	const slice = 4096
 	s := t.d.shards[0]
-	of := func(c *conntrack.Conn4) bool { return c.Dest == id }
+	of := func(c *conntrack.Conn) bool { return c.Dest == id }
 	for next := conntrack.Ref(1); next != 0; {
 		s.mu.Lock()
 		t.hold(s, ipvs.Broken)
-		t.table.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn4) bool {
+		t.table.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn) bool {
 			if of(c) {
 				c.VPort, c.RPort = invalidPort, invalidPort
 			}
@@ -143,7 +143,7 @@ func (t *templates) adopt(s *Shard, p *rewrite.Packet, svc *serviceView, now tim
 
 // usable reports whether new connections may still go through c. Neither an
 // overloaded nor, by default, a quiesced server prevents it.
-func (t *templates) usable(v *view, c *conntrack.Conn4) bool {
+func (t *templates) usable(v *view, c *conntrack.Conn) bool {
 	srv := &v.servers[c.Dest]
 	return srv.Available() && (v.settings.expireQuiescentTemplate == 0 || srv.Weight() != 0)
 }

@@ -65,7 +65,7 @@ func starts(p *rewrite.Packet) bool {
 
 // outlived reports whether a SYN or INIT on connection c opens a new one instead
 // (semantics 5.3 a and b).
-func (s *Shard) outlived(c *conntrack.Conn4, srv *serverView) bool {
+func (s *Shard) outlived(c *conntrack.Conn, srv *serverView) bool {
 	set := &s.view.settings
 	if set.expireNodestConn != 0 && srv.Weight() == 0 {
 		return true
@@ -235,7 +235,7 @@ func (s *Shard) connect(p *rewrite.Packet, svc *serviceView, n newConn, mark uin
 }
 
 // bind binds a connection to its server and counts it.
-func (s *Shard) bind(c *conntrack.Conn4, svc *serviceView, n newConn, mark uint32) {
+func (s *Shard) bind(c *conntrack.Conn, svc *serviceView, n newConn, mark uint32) {
 	srv := &s.view.servers[n.server.ID]
 	c.Dest, c.RIP, c.RPort = n.server.ID, srv.addr, n.port
 	c.Template, c.Mark = n.template, mark
@@ -262,7 +262,7 @@ func (s *Shard) bind(c *conntrack.Conn4, svc *serviceView, n newConn, mark uint3
 func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newConn, mark uint32, now time.Duration) Verdict {
 	s.met.why = ipvs.PickedOnePacket
 	c := &s.passing
-	*c = conntrack.Conn4{
+	*c = conntrack.Conn{
 		CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto,
 		Flags: conntrack.OnePacket,
 	}
@@ -290,7 +290,7 @@ func (s *Shard) end(r conntrack.Ref, why ipvs.Reason) {
 
 // outgrown says why a connection ends whose client's next packet was scheduled
 // anew, with what came of it.
-func outgrown(v *view, c *conntrack.Conn4, came Verdict) ipvs.Reason {
+func outgrown(v *view, c *conntrack.Conn, came Verdict) ipvs.Reason {
 	switch {
 	case !v.servers[c.Dest].Available():
 		return ipvs.ServerGone
@@ -302,7 +302,7 @@ func outgrown(v *view, c *conntrack.Conn4, came Verdict) ipvs.Reason {
 
 // died gives back what an ended connection was counted in. It is the table's
 // callback.
-func (s *Shard) died(_ conntrack.Ref, c *conntrack.Conn4) {
+func (s *Shard) died(_ conntrack.Ref, c *conntrack.Conn) {
 	srv := s.dir.view.Load().servers[c.Dest]
 	recovered := false
 	if c.Is(conntrack.Inactive) {
@@ -322,7 +322,7 @@ func (s *Shard) died(_ conntrack.Ref, c *conntrack.Conn4) {
 }
 
 // deathOf says why a connection that ends now does.
-func (s *Shard) deathOf(c *conntrack.Conn4) ipvs.Reason {
+func (s *Shard) deathOf(c *conntrack.Conn) ipvs.Reason {
 	switch {
 	case s.ending != ipvs.NoReason:
 		return s.ending
@@ -334,7 +334,7 @@ func (s *Shard) deathOf(c *conntrack.Conn4) ipvs.Reason {
 
 // step moves a connection by one packet and re-arms its timer. r is 0 for one
 // that is in no table.
-func (s *Shard) step(c *conntrack.Conn4, r conntrack.Ref, srv *serverView, dir conntrack.Direction, p *rewrite.Packet, now time.Duration) {
+func (s *Shard) step(c *conntrack.Conn, r conntrack.Ref, srv *serverView, dir conntrack.Direction, p *rewrite.Packet, now time.Duration) {
 	through, before, move := dir == conntrack.Out, c.State, conntrack.Stay
 	switch p.Proto {
 	case rewrite.ProtoTCP:

@@ -29,7 +29,7 @@ const minimumMTU = 68
 // is, hop being the way there, and the greatest that the way takes: what a tunnel
 // makes of it must not be longer. With sysctl pmtu_disc=0 a tunnel takes all: what
 // is too long for the way is cut outside.
-func (s *Shard) room(c *conntrack.Conn4, srv *serverView, hop *Hop, now time.Duration) (packet, way int) {
+func (s *Shard) room(c *conntrack.Conn, srv *serverView, hop *Hop, now time.Duration) (packet, way int) {
 	if c.Method() != ipvs.Tunnel {
 		return hop.MTU, hop.MTU
 	}
@@ -47,7 +47,7 @@ const maxIPv4 = 65535
 // at most. Neither virtio's header nor a network card is told about packets in
 // packets, so checksums are completed and super-packets cut before. From a port
 // that leaves room in front of it the packet stays where it is.
-func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, c *conntrack.Conn4, srv *serverView, hop *Hop, mtu int, now time.Duration) Verdict {
+func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, c *conntrack.Conn, srv *serverView, hop *Hop, mtu int, now time.Duration) Verdict {
 	t, over := srv.tunnel, srv.tunnel.Overhead()
 	outer := rewrite.Outer{Src: hop.Src, Dst: c.RIP, DF: p.DontFrag && s.view.settings.pmtuDisc != 0}
 	switch {
