@@ -59,7 +59,7 @@ func (t *Table) Fork(died func(Ref, *Conn), ends []ClientEnd, also ...Ref) (f *T
 			t.copyTo(f, r, refs)
 		}
 	}
-	f.cfg.Died, f.cfg.Max = died, f.live+min(max(t.cfg.Max-t.live, 0), forkRoom)
+	f.cfg.Died, f.cfg.Max = died, f.live+min(max(t.cfg.Max-t.counted(), 0), forkRoom)
 	return f, refs
 }
 
@@ -109,7 +109,7 @@ func (t *Table) chain(e ClientEnd) (refs []Ref) {
 // evictable returns the places that Evict would look at if it were called now,
 // none while there is room.
 func (t *Table) evictable() (refs []Ref) {
-	if t.live < t.cfg.Max {
+	if t.counted() < t.cfg.Max {
 		return nil
 	}
 	hand := t.hand

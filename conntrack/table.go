@@ -37,6 +37,8 @@ type Table struct {
 	used  Ref       // entries ever handed out
 	live  int
 
+	beside *Table // whose entries count against the cap, too, or nil
+
 	portless int             // entries with NoCPort
 	helpers  map[Ref]*Helper // of entries with Helped, made on demand
 
@@ -57,6 +59,17 @@ func NewTable(cfg Config) *Table {
 		cfg.Max = DefaultMax
 	}
 	return &Table{cfg: cfg, index: newIndex()}
+}
+
+// Share makes the entries of t and o count together against the cap of either.
+func (t *Table) Share(o *Table) { t.beside, o.beside = o, t }
+
+// counted returns how many entries count against the cap.
+func (t *Table) counted() int {
+	if t.beside == nil {
+		return t.live
+	}
+	return t.live + t.beside.live
 }
 
 // Slots returns the number of places that entries have ever taken, an upper
@@ -132,7 +145,7 @@ func (t *Table) Insert(k *Key4, now time.Duration) Ref {
 
 // room returns a slot for a new entry, 0 when the table is at its cap.
 func (t *Table) room(now time.Duration) Ref {
-	if t.live >= t.cfg.Max {
+	if t.counted() >= t.cfg.Max {
 		return 0
 	}
 	if t.live == 0 {

@@ -122,7 +122,7 @@ func runProgram(t fataler, raw []bpf.RawInstruction, packet []byte) uint32 {
 // TestFanoutProgram6OfPieces: a later piece says nothing of ports, and goes where
 // the first one goes.
 func TestFanoutProgram6OfPieces(t *testing.T) {
-	src, dst := Number6(netip.MustParseAddr("2001:db8::7")), Number6(netip.MustParseAddr("2001:db8:1::1"))
+	src, dst := rewrite.Addr6Of(netip.MustParseAddr("2001:db8::7")), rewrite.Addr6Of(netip.MustParseAddr("2001:db8:1::1"))
 	program := FanoutProgram(Steering{Side: VIPSide})
 	first := steered{extensions: []byte{nextFragment}, lengths: []int{0}, piece: true, proto: 17, ports: [2]uint16{4000, 53}}
 	later := first

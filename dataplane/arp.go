@@ -13,7 +13,7 @@ func (s *Shard) arp(f *Frame) Verdict {
 		return DropHeader
 	}
 	if s.answersFor(a.SenderIP) && !s.ownMAC(a.SenderMAC) {
-		s.conflict(f.Link, &a)
+		s.conflict(f.Link, address4(a.SenderIP), a.SenderMAC)
 		return DropAddressOwnedTwice
 	}
 	const request = 1
@@ -43,49 +43,12 @@ func (s *Shard) ownMAC(mac [6]byte) bool {
 	return false
 }
 
-func (s *Shard) conflict(link uint8, a *rewrite.ARP) {
+// conflict writes down that the machine with that MAC address claims a VIP.
+func (s *Shard) conflict(link uint8, vip address, mac [6]byte) {
 	const most = 8 // per batch
 	if s.rivals < most {
 		s.rivals++
 		r := s.newRecord(ipvs.EventVIPConflict)
-		r.vip, r.mac, r.link = a.SenderIP, a.SenderMAC, link
+		r.ends.vip, r.mac, r.link = vip, mac, link
 	}
-}
-
-// Announce queues, for the next batch, a question whether anybody else has the
-// VIP, and the announcement that natlb does, on every link of the VIP side.
-// Only VIPs that natlb owns then are announced. Any goroutine may call.
-func (s *Shard) Announce(vips []uint32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.announce = append(s.announce, vips...)
-}
-
-func (s *Shard) announceVIPs() {
-	for len(s.announce) > 0 {
-		vip := s.announce[0]
-		if s.answersFor(vip) && !s.announceOn(vip) {
-			return // no room left in this batch
-		}
-		s.announce = s.announce[1:]
-	}
-	s.announce = nil
-}
-
-// announceOn reports false when the batch has no room for the frames.
-func (s *Shard) announceOn(vip uint32) bool {
-	for i, l := range s.dir.cfg.Links {
-		state := s.view.host.Link(uint8(i))
-		if l.Side&VIPSide == 0 || !state.Up {
-			continue
-		}
-		for _, build := range [2]func([]byte, [6]byte, uint32) int{rewrite.ARPProbe, rewrite.GratuitousARP} {
-			dst := s.out.room(rewrite.ARPFrameLen)
-			if dst == nil {
-				return false
-			}
-			s.out.put(uint8(i), dst[:build(dst, state.MAC, vip)], Offload{})
-		}
-	}
-	return true
 }

@@ -3,10 +3,12 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"natlb/conntrack"
 	"natlb/ipvs"
+	"natlb/rewrite"
 )
 
 // tally is what a walk over the entries finds of one real server.
@@ -14,9 +16,10 @@ type tally struct{ active, inactive, persistent int32 }
 
 func (n tally) entries() int { return int(n.active + n.inactive + n.persistent) }
 
-// entryKey names an entry of a shard's table.
+// entryKey names an entry of a table: of a shard, or of the templates.
 type entryKey struct {
 	shard int
+	v6    bool
 	ref   conntrack.Ref
 }
 
@@ -25,7 +28,7 @@ type entryKey struct {
 type audit struct {
 	d         *Director
 	tallies   []tally // by server ID
-	templates map[conntrack.Ref]int
+	templates map[entryKey]int
 	controls  map[entryKey]int
 	errs      []error
 }
@@ -57,12 +60,16 @@ func (d *Director) Remains() error {
 		if len(s.waiting.frames) != 0 || s.waiting.bytes != 0 {
 			a.fail("shard %d: %d frames and %d bytes wait for neighbours", i, len(s.waiting.frames), s.waiting.bytes)
 		}
-		if s.sweep != 0 {
+		if s.sweep != [2]conntrack.Ref{} {
 			a.fail("shard %d is still sweeping", i)
 		}
-		a.refill(fmt.Sprintf("shard %d", i), s.table)
+		for _, t := range s.tables() {
+			a.refill(fmt.Sprintf("shard %d", i), t)
+		}
 	}
-	a.refill("templates", d.templates.table)
+	for _, t := range d.templates.tables() {
+		a.refill("templates", t)
+	}
 	return errors.Join(a.errs...)
 }
 
@@ -78,7 +85,12 @@ func (a *audit) refill(of string, t *conntrack.Table) {
 	defer a.d.view.Store(died)
 	taken := map[conntrack.Ref]bool{}
 	for i := range slots {
-		r := t.Insert(&conntrack.Key4{CIP: uint32(i), Proto: 17}, a.d.shards[0].now)
+		var r conntrack.Ref
+		if six := t == a.d.templates.six || slices.ContainsFunc(a.d.shards, func(s *Shard) bool { return s.table6 == t }); six {
+			r = t.Insert6(&conntrack.Key6{CIP: rewrite.Addr6{Lo: uint64(i)}, Proto: 17}, a.d.shards[0].now)
+		} else {
+			r = t.Insert(&conntrack.Key4{CIP: uint32(i), Proto: 17}, a.d.shards[0].now)
+		}
 		if r == 0 || taken[r] {
 			a.fail("%s: entry %d of %d gets place %d", of, i, slots, r)
 			return
@@ -100,17 +112,19 @@ func (a *audit) refill(of string, t *conntrack.Table) {
 // they have.
 func (d *Director) Counts() (conns, templates int) {
 	for _, s := range d.shards {
-		conns += s.table.Len()
+		conns += s.entries()
 	}
-	return conns, d.templates.table.Len()
+	return conns, d.templates.entries()
 }
 
 // Entries calls yield for each connection of each shard.
 func (d *Director) Entries(yield func(*conntrack.Conn) bool) {
 	for _, s := range d.shards {
-		for _, c := range s.table.All {
-			if !yield(c) {
-				return
+		for _, t := range s.tables() {
+			for _, c := range t.All {
+				if !yield(c) {
+					return
+				}
 			}
 		}
 	}
@@ -127,12 +141,14 @@ func (a *audit) fail(format string, args ...any) {
 func (d *Director) audit() *audit {
 	a := &audit{
 		d: d, tallies: make([]tally, len(d.servers)),
-		templates: map[conntrack.Ref]int{}, controls: map[entryKey]int{},
+		templates: map[entryKey]int{}, controls: map[entryKey]int{},
 	}
 	for i, s := range d.shards {
 		a.shard(i, s)
 	}
-	a.controllers()
+	for _, v6 := range []bool{false, true} {
+		a.controllers(v6)
+	}
 	a.servers()
 	a.services()
 	return a
@@ -142,9 +158,24 @@ func (d *Director) audit() *audit {
 var activeNow = map[conntrack.State]bool{1: true, 2: true, 3: true, 10: true}
 
 func (a *audit) shard(i int, s *Shard) {
-	n := 0
-	for r, c := range s.table.All {
+	a.table(i, s, false)
+	a.table(i, s, true)
+	if s.foreign.n != 0 || s.asked != askedNot {
+		a.fail("shard %d: %d packets are not handed over, asked is %d", i, s.foreign.n, s.asked)
+	}
+	a.held(i, s)
+}
+
+func (a *audit) table(i int, s *Shard, v6 bool) {
+	n, table := 0, s.of(v6)
+	for r, c := range table.All {
 		n++
+		if c.Is(conntrack.V6) != v6 {
+			a.fail("shard %d: entry %d of the other family has flags %#x", i, r, c.Flags)
+		}
+		if e := s.endsOf(c, r); e != nil && (e.CIP.Fold() != c.CIP || e.VIP.Fold() != c.VIP || e.RIP.Fold() != c.RIP && c.Masq()) {
+			a.fail("shard %d: entry %d has folds of other addresses than %+v", i, r, *e)
+		}
 		a.entry("shard", i, r, c, s.now)
 		if int(c.Dest) >= len(a.tallies) {
 			continue
@@ -162,24 +193,20 @@ func (a *audit) shard(i int, s *Shard) {
 			a.tallies[c.Dest].inactive++
 		}
 		if c.Template != 0 {
-			a.templates[c.Template]++
-			if t := a.d.templates.table.At(c.Template); t.Dest != c.Dest {
+			a.templates[entryKey{0, v6, c.Template}]++
+			if t := a.d.templates.of(v6).At(c.Template); t.Dest != c.Dest {
 				a.fail("shard %d: entry %d goes to server %d, its template to %d", i, r, c.Dest, t.Dest)
 			}
 		}
 		if c.Control != 0 {
-			a.controls[entryKey{i, c.Control}]++
+			a.controls[entryKey{i, v6, c.Control}]++
 		} else if v := a.d.view.Load(); v.steering.of(c.CIP, c.CPort) != i && !(v.resteered && v.steering.other().of(c.CIP, c.CPort) == i) {
 			a.fail("shard %d: entry %d of client %v:%d belongs to shard %d", i, r, Addr4(c.CIP), c.CPort, v.steering.of(c.CIP, c.CPort))
 		}
 	}
-	if n != s.table.Len() {
-		a.fail("shard %d: Len is %d, a walk finds %d entries", i, s.table.Len(), n)
+	if n != table.Len() {
+		a.fail("shard %d: Len is %d, a walk finds %d entries", i, table.Len(), n)
 	}
-	if s.foreign.n != 0 || s.asked != askedNot {
-		a.fail("shard %d: %d packets are not handed over, asked is %d", i, s.foreign.n, s.asked)
-	}
-	a.held(i, s)
 }
 
 // entry checks what every entry of any table has to have.
@@ -225,9 +252,9 @@ func (a *audit) held(i int, s *Shard) {
 
 // controllers checks templates and control connections: they are there, and know
 // how many hang on them.
-func (a *audit) controllers() {
-	n := 0
-	for r, c := range a.d.templates.table.All {
+func (a *audit) controllers(v6 bool) {
+	n, table := 0, a.d.templates.of(v6)
+	for r, c := range table.All {
 		n++
 		a.entry("templates", 0, r, c, a.d.shards[0].now)
 		if !c.Is(conntrack.Template) || c.CPort != 0 {
@@ -236,26 +263,32 @@ func (a *audit) controllers() {
 		if int(c.Dest) < len(a.tallies) {
 			a.tallies[c.Dest].persistent++
 		}
-		if int(c.NControl) != a.templates[r] {
-			a.fail("template %d says that it controls %d, %d hang on it", r, c.NControl, a.templates[r])
+		k := entryKey{0, v6, r}
+		if int(c.NControl) != a.templates[k] {
+			a.fail("template %d says that it controls %d, %d hang on it", r, c.NControl, a.templates[k])
 		}
-		delete(a.templates, r)
+		delete(a.templates, k)
 	}
-	if n != a.d.templates.table.Len() {
-		a.fail("templates: Len is %d, a walk finds %d", a.d.templates.table.Len(), n)
+	if n != table.Len() {
+		a.fail("templates: Len is %d, a walk finds %d", table.Len(), n)
 	}
-	for r, n := range a.templates {
-		a.fail("%d connections hang on template %d, which there is not", n, r)
+	for k, n := range a.templates {
+		if k.v6 == v6 {
+			a.fail("%d connections hang on template %d, which there is not", n, k.ref)
+		}
 	}
 	for i, s := range a.d.shards {
-		for r, c := range s.table.All {
-			if k := (entryKey{i, r}); int(c.NControl) != a.controls[k] {
+		for r, c := range s.of(v6).All {
+			if k := (entryKey{i, v6, r}); int(c.NControl) != a.controls[k] {
 				a.fail("shard %d: entry %d says that it controls %d, %d hang on it", i, r, c.NControl, a.controls[k])
 			}
-			delete(a.controls, entryKey{i, r})
+			delete(a.controls, entryKey{i, v6, r})
 		}
 	}
 	for k, n := range a.controls {
+		if k.v6 != v6 {
+			continue
+		}
 		a.fail("shard %d: %d connections hang on entry %d, which there is not", k.shard, n, k.ref)
 	}
 }

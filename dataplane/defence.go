@@ -84,17 +84,19 @@ func (d *Director) Defend(availablePages int, now time.Duration) {
 // dropShare is the part of the table that is looked at each second.
 const dropShare = 32
 
-// dropEntries ends some connections of a random part of the table: half-open
+// dropEntries ends some connections of a random part of each table: half-open
 // ones, and idle ones that have seen few packets.
 func (s *Shard) dropEntries(rng *rand.Rand, now time.Duration) {
-	slots := s.table.Slots()
-	if slots == 0 {
-		return
-	}
-	n := (slots + dropShare - 1) / dropShare
-	first := conntrack.Ref(1 + rng.IntN(slots))
 	s.ending = ipvs.Defended
-	s.table.Sweep(first, n, func(c *conntrack.Conn) bool { return s.dir.defence.ends(c, now) })
+	for _, t := range s.tables() {
+		slots := t.Slots()
+		if slots == 0 {
+			continue
+		}
+		n := (slots + dropShare - 1) / dropShare
+		first := conntrack.Ref(1 + rng.IntN(slots))
+		t.Sweep(first, n, func(c *conntrack.Conn) bool { return s.dir.defence.ends(c, now) })
+	}
 	s.ending = ipvs.NoReason
 }
 
@@ -135,5 +137,7 @@ func (d *defence) ends(c *conntrack.Conn, now time.Duration) bool {
 func (t *templates) dropEntries(s *Shard) {
 	t.hold(s, ipvs.Defended)
 	defer t.mu.Unlock()
-	t.table.Sweep(1, t.table.Slots(), func(c *conntrack.Conn) bool { return c.State != conntrack.TemplateAssured })
+	for _, table := range t.tables() {
+		table.Sweep(1, table.Slots(), func(c *conntrack.Conn) bool { return c.State != conntrack.TemplateAssured })
+	}
 }

@@ -75,6 +75,7 @@ type Director struct {
 	stream    stream
 	following bool // somebody wants the events of connections and changes
 	paths     pathMTUs
+	paths6    pathMTUs
 	ident     atomic.Uint32 // of the last outer packet that may be cut
 
 	freeServers  []uint32

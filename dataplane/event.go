@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,21 +32,20 @@ const (
 // record is an event as a shard writes it down: it holds no pointer, so that the
 // garbage collector has nothing to scan.
 type record struct {
-	seq                 uint64 // its place in the stream of all shards
-	at                  time.Duration
-	cip, vip, rip       uint32
-	dest                uint32 // ID of the server
-	mark                uint32
-	packets             uint32
-	cport, vport, rport uint16
-	mac                 [6]byte
-	kind                ipvs.EventKind
-	reason              ipvs.Reason
-	proto               uint8
-	state, before       conntrack.State
-	link                uint8
-	template            bool
-	fromServer          bool
+	seq           uint64 // its place in the stream of all shards
+	at            time.Duration
+	ends          endsRecord // of a connection or template; its VIP of a conflict
+	dest          uint32     // ID of the server
+	mark          uint32
+	packets       uint32
+	mac           [6]byte
+	kind          ipvs.EventKind
+	reason        ipvs.Reason
+	proto         uint8
+	state, before conntrack.State
+	link          uint8
+	template      bool
+	fromServer    bool
 }
 
 // journal is what a shard has written down since it was last taken.
@@ -89,10 +87,11 @@ func (s *Shard) newRecord(kind ipvs.EventKind) *record {
 	return r
 }
 
-// tellConn writes down what has become of a connection or template.
-func (s *Shard) tellConn(kind ipvs.EventKind, c *conntrack.Conn, before conntrack.State, why ipvs.Reason, fromServer bool) {
+// tellConn writes down what has become of a connection or template, whose addresses
+// e has if it is of IPv6.
+func (s *Shard) tellConn(kind ipvs.EventKind, c *conntrack.Conn, e *conntrack.Ends6, before conntrack.State, why ipvs.Reason, fromServer bool) {
 	r := s.newRecord(kind)
-	r.cip, r.vip, r.rip, r.cport, r.vport, r.rport = c.CIP, c.VIP, c.RIP, c.CPort, c.VPort, c.RPort
+	r.ends = s.dir.view.Load().endsRecord(c, e)
 	r.dest, r.mark, r.packets, r.proto = c.Dest, c.Mark, c.InPkts, c.Proto
 	r.state, r.before, r.reason, r.fromServer = c.State, before, why, fromServer
 	r.template = c.Is(conntrack.Template)
@@ -208,7 +207,7 @@ func (d *Director) takeJournals() (lost uint64) {
 func (d *Director) event(v *view, r *record) ipvs.Event {
 	e := ipvs.Event{Kind: r.kind, At: r.at}
 	if r.kind == ipvs.EventVIPConflict {
-		e.VIP, e.MAC, e.Link = Addr4(r.vip), r.mac, d.cfg.Links[r.link].Name
+		e.VIP, e.MAC, e.Link = r.ends.vip.addr(), r.mac, d.cfg.Links[r.link].Name
 		return e
 	}
 	// A server's ID gets another meaning only long after its last connection.
@@ -219,9 +218,7 @@ func (d *Director) event(v *view, r *record) ipvs.Event {
 		return e
 	}
 	e.Proto, e.Mark, e.Template, e.Packets, e.Weight = ipvs.Protocol(r.proto), r.mark, r.template, r.packets, 0
-	e.Client = netip.AddrPortFrom(Addr4(r.cip), r.cport)
-	e.Virtual = netip.AddrPortFrom(Addr4(r.vip), r.vport)
-	e.Server = netip.AddrPortFrom(Addr4(r.rip), r.rport)
+	e.Client, e.Virtual, e.Server = r.ends.client(), r.ends.virtual(), r.ends.server()
 	e.State, e.Reason, e.FromServer = conntrack.StateName(r.proto, r.state, r.template), r.reason, r.fromServer
 	if r.kind == ipvs.EventState {
 		e.Before = conntrack.StateName(r.proto, r.before, r.template)

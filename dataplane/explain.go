@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"fmt"
+	"net/netip"
 
 	"natlb/conntrack"
 	"natlb/ipvs"
@@ -10,7 +11,7 @@ import (
 
 // Explain says what the director would do with a packet, and why, and changes
 // nothing: it tries the packet on a copy of what the packet can touch. The error
-// wraps ipvs.ErrInvalid or ipvs.ErrUnsupported.
+// wraps ipvs.ErrInvalid.
 func (d *Director) Explain(q ipvs.Question) (*ipvs.Explanation, error) {
 	t, err := d.newTrial(&q)
 	if err != nil {
@@ -32,9 +33,11 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 	if q.Server.IsValid() {
 		other, side = q.Server, DIPSide
 	}
-	p.Src, p.SrcPort, p.Dst, p.DstPort = Number4(client.Addr()), client.Port(), Number4(other.Addr()), other.Port()
+	setEnds(&p, client.Addr(), other.Addr())
+	p.SrcPort, p.DstPort = client.Port(), other.Port()
 	if q.Server.IsValid() {
-		p.Src, p.SrcPort, p.Dst, p.DstPort = p.Dst, p.DstPort, p.Src, p.SrcPort
+		setEnds(&p, other.Addr(), client.Addr())
+		p.SrcPort, p.DstPort = other.Port(), client.Port()
 	} else if p.SrcPort == 0 && !d.freePort(&p) {
 		return nil, fmt.Errorf("%w: %v has connections from every port that was tried: give the client's port", ipvs.ErrInvalid, client.Addr())
 	}
@@ -50,7 +53,7 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 	case q.Server.IsValid():
 		p.Chunk = int16(ipvs.ChunkInitAck)
 	}
-	link, err := d.linkFrom(q.Link, p.Src, side)
+	link, err := d.linkFrom(q.Link, srcAddr(&p), side)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +75,8 @@ func checkQuestion(q *ipvs.Question) error {
 		return fmt.Errorf("%w: SCTP has chunks, TCP has flags", ipvs.ErrInvalid)
 	case !q.Client.IsValid() || !other.IsValid():
 		return fmt.Errorf("%w: the client and %s are needed", ipvs.ErrInvalid, name)
-	case !q.Client.Addr().Is4() || !other.Addr().Is4():
-		return fmt.Errorf("%w: IPv6", ipvs.ErrUnsupported)
+	case q.Client.Addr().Is4() != other.Addr().Is4():
+		return fmt.Errorf("%w: the client %v and %s %v are of two families", ipvs.ErrInvalid, q.Client.Addr(), name, other.Addr())
 	case other.Port() == 0:
 		return fmt.Errorf("%w: %s %v needs a port", ipvs.ErrInvalid, name, other.Addr())
 	case q.Server.IsValid() && q.Client.Port() == 0:
@@ -101,9 +104,9 @@ ports:
 
 // linkFrom returns the link that a packet comes in by: the one named, or the one
 // of that side that leads back to src, or the first of that side.
-func (d *Director) linkFrom(name string, src uint32, side Side) (uint8, error) {
+func (d *Director) linkFrom(name string, src netip.Addr, side Side) (uint8, error) {
 	first := -1
-	back := d.host.Lookup(src)
+	back := lookup(d.host, addressOf(src))
 	for i, l := range d.cfg.Links {
 		switch {
 		case l.Name == name:
@@ -129,12 +132,12 @@ func (d *Director) linkFrom(name string, src uint32, side Side) (uint8, error) {
 // to the director, and reads it back into p.
 func (d *Director) probe(link uint8, p *rewrite.Packet) Frame {
 	sender := [6]byte{2} // locally administered; nobody answers to it
-	if back := d.host.Lookup(p.Src); back.Resolved && back.Link == link {
+	if back := lookup(d.host, addressOf(srcAddr(p))); back.Resolved && back.Link == link {
 		sender = back.MAC
 	}
 	data := make([]byte, rewrite.ProbeLen)
 	data = data[:rewrite.Probe(data, p, sender, d.host.Link(link).MAC)]
-	rewrite.ParseIPv4(data, p)
+	rewrite.Parse(data, p)
 	return Frame{Data: data, WireLen: uint32(len(data)), Link: link}
 }
 
@@ -166,11 +169,11 @@ func (t *trial) run() *ipvs.Explanation {
 	}
 	switch {
 	case conn != nil && before.dir == conntrack.Out && before.conn != nil:
-		x.NextHop = t.hop(p.Dst)
+		x.NextHop = t.hop(dstAddr(p))
 	case conn != nil:
-		x.NextHop = t.hop(conn.RIP)
+		x.NextHop = t.hop(t.view.servers[conn.Dest].address().addr())
 	case v == Route || v == HeldNeighbour:
-		x.NextHop = t.hop(p.Dst)
+		x.NextHop = t.hop(dstAddr(p))
 	}
 	if conn != nil {
 		x.Server = addrOf(t.view.servers[conn.Dest].RealServer)
@@ -179,7 +182,7 @@ func (t *trial) run() *ipvs.Explanation {
 		x.Sent = append(x.Sent, t.describe(&out))
 	}
 	if w := s.waiting.frames; v == HeldNeighbour {
-		held := t.describe(&Frame{Data: w[len(w)-1].data, Link: s.routes.lookup(t.view.host, w[len(w)-1].dst).Link})
+		held := t.describe(&Frame{Data: w[len(w)-1].data, Link: s.wayToAddress(w[len(w)-1].dst).Link})
 		x.Held = &held
 	}
 	return x
@@ -187,25 +190,36 @@ func (t *trial) run() *ipvs.Explanation {
 
 // snapshot is what a trial's tables have of the packet: copies, nil for none.
 type snapshot struct {
-	conn     *conntrack.Conn
+	conn     *entry
 	ref      conntrack.Ref
 	dir      conntrack.Direction
-	template *conntrack.Conn
+	template *entry
 	above    conntrack.Ref // the template's
+}
+
+// entry is a copy of a connection or template, with its addresses if it is of IPv6.
+type entry struct {
+	conntrack.Conn
+	ends conntrack.Ends6
+}
+
+// copyEntry copies entry r of a table.
+func copyEntry(t *conntrack.Table, r conntrack.Ref) *entry {
+	e := &entry{Conn: *t.At(r)}
+	if e.Is(conntrack.V6) {
+		e.ends = *t.Ends6(r)
+	}
+	return e
 }
 
 func (t *trial) snapshot() (n snapshot) {
 	s, p := t.shard, &t.packet
-	if n.ref, n.dir = s.known(p, t.view.roles.of(p.Dst)&roleVIP != 0); n.ref != 0 {
-		c := *s.table.At(n.ref)
-		n.conn = &c
+	if n.ref, n.dir = s.known(p, t.view.roles.dst(p)&roleVIP != 0); n.ref != 0 {
+		n.conn = copyEntry(s.of(p.V6), n.ref)
 	}
 	if t.service != nil && t.service.flags&ipvs.FlagPersistent != 0 {
-		key := templateKey(p, t.service)
-		table := t.dir.templates.table
-		if n.above = table.FindTemplate(&key); n.above != 0 {
-			c := *table.At(n.above)
-			n.template = &c
+		if n.above = t.dir.templates.find(p, t.service); n.above != 0 {
+			n.template = copyEntry(t.dir.templates.of(p.V6), n.above)
 		}
 	}
 	return n
@@ -217,9 +231,9 @@ func (n *snapshot) continues(before *snapshot) bool {
 }
 
 // opened returns the connection that the packet has opened, or nil.
-func (t *trial) opened(before, after *snapshot) *conntrack.Conn {
+func (t *trial) opened(before, after *snapshot) *entry {
 	if c := &t.shard.passing; c.Is(conntrack.OnePacket) {
-		return c
+		return &entry{*c, t.shard.ends1}
 	}
 	if c := after.conn; c != nil && c.InPkts == 1 && (before.conn == nil || after.ref != before.ref || *c != *before.conn) {
 		return c
@@ -238,8 +252,8 @@ func (t *trial) explainOpening(x *ipvs.Explanation, v Verdict) {
 	} else {
 		x.NearMisses, x.LeftOut = t.nearMisses()
 	}
-	if t.view.marks == nil && t.view.roles.of(p.Dst)&roleVIP == 0 {
-		x.Why = append(x.Why, fmt.Sprintf("%v is no VIP", Addr4(p.Dst)))
+	if t.view.marks == nil && t.view.roles.dst(p)&roleVIP == 0 {
+		x.Why = append(x.Why, fmt.Sprintf("%v is no VIP", dstAddr(p)))
 		return
 	}
 	x.Search = t.search()

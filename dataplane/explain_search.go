@@ -3,6 +3,7 @@ package dataplane
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"natlb/ipvs"
@@ -13,7 +14,11 @@ import (
 // goes about it: what it found is where it ends.
 func (t *trial) search() []ipvs.SearchStep {
 	v, p := t.view, &t.packet
-	vip := Addr4(p.Dst)
+	vip := dstAddr(p)
+	byMark, ftp := len(v.byMark), v.ftp
+	if p.V6 {
+		byMark, ftp = len(v.six.byMark), v.six.ftp
+	}
 	var steps []ipvs.SearchStep
 	step := func(why, looked string, args ...any) bool {
 		steps = append(steps, ipvs.SearchStep{Looked: fmt.Sprintf(looked, args...), Found: why == "", Why: why})
@@ -31,7 +36,7 @@ func (t *trial) search() []ipvs.SearchStep {
 	}
 	marked := "there is none for this mark"
 	switch {
-	case len(v.byMark) == 0:
+	case byMark == 0:
 		marked = "there is none"
 	case t.mark == 0:
 		marked = "the packet has no mark"
@@ -40,19 +45,19 @@ func (t *trial) search() []ipvs.SearchStep {
 		return steps
 	}
 	proto := ipvs.Protocol(p.Proto)
-	if step(found(key.VIP.Port() == p.DstPort, "there is none"), "%v %v:%d", proto, vip, p.DstPort) {
+	if step(found(key.VIP.Port() == p.DstPort, "there is none"), "%v %v", proto, netip.AddrPortFrom(vip, p.DstPort)) {
 		return steps
 	}
-	if v.ftp && p.Proto == rewrite.ProtoTCP && p.DstPort != ftpPort {
+	if ftp && p.Proto == rewrite.ProtoTCP && p.DstPort != ftpPort {
 		why := "there is none"
 		if p.DstPort != ftpDataPort && p.DstPort < userPorts {
 			why = fmt.Sprintf("port %d cannot be one of FTP data", p.DstPort)
 		}
-		if step(found(key.VIP.Port() == ftpPort, why), "FTP data of %v %v:%d", proto, vip, ftpPort) {
+		if step(found(key.VIP.Port() == ftpPort, why), "FTP data of %v %v", proto, netip.AddrPortFrom(vip, ftpPort)) {
 			return steps
 		}
 	}
-	step(found(t.service != nil, "there is none"), "%v %v:0, all ports", proto, vip)
+	step(found(t.service != nil, "there is none"), "%v %v, all ports", proto, netip.AddrPortFrom(vip, 0))
 	return steps
 }
 
@@ -90,9 +95,11 @@ func (t *trial) nearMisses() (misses []ipvs.NearMiss, more int) {
 // that is not worth a word.
 func (t *trial) misses(key ipvs.ServiceKey) (far int, why string) {
 	p := &t.packet
-	addr, port := key.VIP.Addr() == Addr4(p.Dst), key.VIP.Port() == p.DstPort
+	addr, port := key.VIP.Addr() == dstAddr(p), key.VIP.Port() == p.DstPort
 	proto := key.Proto == ipvs.Protocol(p.Proto)
 	switch {
+	case key.Is6() != p.V6:
+		return 0, ""
 	case key.IsMark() && t.mark == 0:
 		return 4, "the packet has no firewall mark"
 	case key.IsMark():

@@ -468,8 +468,8 @@ func TestExplainFaults(t *testing.T) {
 		{func(q *ipvs.Question) { q.Client = netip.AddrPort{} }, ipvs.ErrInvalid},
 		{func(q *ipvs.Question) { q.Virtual = netip.AddrPort{} }, ipvs.ErrInvalid},
 		{func(q *ipvs.Question) { q.Virtual = netip.AddrPortFrom(q.Virtual.Addr(), 0) }, ipvs.ErrInvalid},
-		{func(q *ipvs.Question) { q.Virtual = netip.MustParseAddrPort("[fd00::1]:80") }, ipvs.ErrUnsupported},
-		{func(q *ipvs.Question) { q.Client = netip.MustParseAddrPort("[fd00::1]:80") }, ipvs.ErrUnsupported},
+		{func(q *ipvs.Question) { q.Virtual = netip.MustParseAddrPort("[fd00::1]:80") }, ipvs.ErrInvalid},
+		{func(q *ipvs.Question) { q.Client = netip.MustParseAddrPort("[fd00::1]:80") }, ipvs.ErrInvalid},
 		{func(q *ipvs.Question) { q.Server, q.Client = server, netip.AddrPortFrom(q.Client.Addr(), 0) }, ipvs.ErrInvalid},
 		{func(q *ipvs.Question) { q.Link = "eth7" }, ipvs.ErrInvalid},
 	} {

@@ -33,15 +33,15 @@ func describeService(s *serviceView) *ipvs.ExplainedService {
 	return x
 }
 
-// describe returns a frame with one IPv4 packet as text.
+// describe returns a frame with one IP packet as text.
 func (t *trial) describe(f *Frame) ipvs.Packet {
 	var p rewrite.Packet
-	fault := rewrite.ParseIPv4(f.Data, &p)
+	fault := rewrite.Parse(f.Data, &p)
 	x := ipvs.Packet{
 		Link:   t.dir.linkName(f.Link),
 		DstMAC: net.HardwareAddr(f.Data[0:6]).String(), SrcMAC: net.HardwareAddr(f.Data[6:12]).String(),
 		Protocol: word(ipvs.Protocol(p.Proto)),
-		Src:      netip.AddrPortFrom(Addr4(p.Src), p.SrcPort), Dst: netip.AddrPortFrom(Addr4(p.Dst), p.DstPort),
+		Src:      netip.AddrPortFrom(srcAddr(&p), p.SrcPort), Dst: netip.AddrPortFrom(dstAddr(&p), p.DstPort),
 		TTL: p.TTL, Length: p.Len(), Frame: hex.EncodeToString(f.Data),
 		ChecksumsOK: fault == rewrite.FaultNone && rewrite.ChecksumOK(f.Data, &p),
 	}
@@ -50,9 +50,13 @@ func (t *trial) describe(f *Frame) ipvs.Packet {
 		x.Flags = ipvs.TCPFlags(p.TCPFlags).String()
 	case rewrite.ProtoSCTP:
 		x.Chunk = ipvs.Chunk(p.Chunk).String()
-	case rewrite.ProtoICMP:
+	}
+	if p.IsICMP() {
 		x.Protocol = "icmp"
-		x.ICMP = icmpWord(p.ICMPType, p.ICMPCode)
+		if p.V6 {
+			x.Protocol = "icmpv6"
+		}
+		x.ICMP = icmpWord(&p)
 	}
 	return x
 }
@@ -66,7 +70,11 @@ func (d *Director) linkName(link uint8) string {
 }
 
 // icmpWord names the errors that natlb sends.
-func icmpWord(kind, code uint8) string {
+func icmpWord(p *rewrite.Packet) string {
+	kind, code := p.ICMPType, p.ICMPCode
+	if p.V6 {
+		return icmp6Word(kind, code)
+	}
 	switch {
 	case kind == 3 && code == 0:
 		return "network unreachable"
@@ -82,6 +90,23 @@ func icmpWord(kind, code uint8) string {
 	return fmt.Sprintf("type %d code %d", kind, code)
 }
 
+// icmp6Word does so for ICMPv6.
+func icmp6Word(kind, code uint8) string {
+	switch {
+	case kind == rewrite.ICMPv6Unreachable && code == 0:
+		return "no route to destination"
+	case kind == rewrite.ICMPv6Unreachable && code == 3:
+		return "address unreachable"
+	case kind == rewrite.ICMPv6Unreachable && code == 4:
+		return "port unreachable"
+	case kind == rewrite.ICMPv6TooBig:
+		return "packet too big"
+	case kind == rewrite.ICMPv6TimeExceeded:
+		return "time exceeded"
+	}
+	return fmt.Sprintf("type %d code %d", kind, code)
+}
+
 // connFlags are the flags of a connection that mean something to an operator.
 var connFlags = []struct {
 	flag conntrack.Flags
@@ -92,11 +117,15 @@ var connFlags = []struct {
 }
 
 // entry returns a connection or a template as text, nil for nil.
-func (t *trial) entry(c *conntrack.Conn) *ipvs.ExplainedEntry {
+func (t *trial) entry(c *entry) *ipvs.ExplainedEntry {
 	if c == nil {
 		return nil
 	}
-	status := connStatus(t.view, c, t.now)
+	var ends *conntrack.Ends6
+	if c.Is(conntrack.V6) {
+		ends = &c.ends
+	}
+	status := connStatus(t.view, &c.Conn, ends, t.now)
 	x := &ipvs.ExplainedEntry{
 		Protocol: word(status.Proto), State: status.State, Client: status.Client, Virtual: status.Virtual, Dest: status.Dest,
 		Mark: c.Mark, Method: strings.ToLower(ipvs.ForwardMethod(c.Flags & conntrack.MethodMask).String()),
@@ -121,15 +150,18 @@ func (t *trial) entry(c *conntrack.Conn) *ipvs.ExplainedEntry {
 }
 
 // hop returns the way to an address.
-func (t *trial) hop(dst uint32) *ipvs.ExplainedHop {
-	h := t.view.host.Lookup(dst)
-	x := &ipvs.ExplainedHop{To: Addr4(dst), Kind: hopWords[h.Kind]}
+func (t *trial) hop(dst netip.Addr) *ipvs.ExplainedHop {
+	h := lookup(t.view.host, addressOf(dst))
+	x := &ipvs.ExplainedHop{To: dst, Kind: hopWords[h.Kind]}
 	if h.Kind != HopForward {
 		return x
 	}
 	x.Link, x.MTU, x.Resolved, x.Failed, x.Stale = t.dir.cfg.Links[h.Link].Name, h.MTU, h.Resolved, h.Failed, h.Stale
-	if h.Via != 0 {
+	switch {
+	case h.Via != 0:
 		x.Via = Addr4(h.Via)
+	case h.Via6 != rewrite.Addr6{}:
+		x.Via = h.Via6.Addr()
 	}
 	if h.Resolved {
 		x.MAC = net.HardwareAddr(h.MAC[:]).String()

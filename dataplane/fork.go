@@ -62,7 +62,7 @@ func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 		t.keys = append(t.keys, s.key)
 	}
 	v.steering.shards = 1
-	if mark != nil && len(v.byMark) > 0 {
+	if mark != nil && len(v.byMark)+len(v.six.byMark) > 0 {
 		v.marks = &marks{constantMark(*mark)}
 	}
 	t.dir = &Director{cfg: d.cfg}
@@ -73,7 +73,7 @@ func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 	if t.mark = v.marks.of(&p, d.cfg.Links[f.Link].Name); mark != nil {
 		t.mark = *mark // also without a service that asks for marks
 	}
-	t.service = v.find(t.mark, p.Proto, p.Dst, p.DstPort)
+	t.service = v.serviceFor(t.mark, &p)
 	return t
 }
 
@@ -132,16 +132,23 @@ func (d *Director) copyTo(t *trial) (waiting neighbours) {
 	if d.cfg.Clock != nil {
 		t.now = max(t.now, d.cfg.Clock())
 	}
-	t.shard.table, _ = from.table.Fork(t.shard.died, []conntrack.ClientEnd{
-		{CIP: p.Src, CPort: p.SrcPort, Proto: p.Proto}, {CIP: p.Src, Proto: p.Proto}, {CIP: p.Dst, CPort: p.DstPort, Proto: p.Proto},
-	})
+	ends := []conntrack.ClientEnd{
+		{CIP: p.Src, CIP6: p.Src6, CPort: p.SrcPort, Proto: p.Proto}, {CIP: p.Src, CIP6: p.Src6, Proto: p.Proto},
+		{CIP: p.Dst, CIP6: p.Dst6, CPort: p.DstPort, Proto: p.Proto},
+	}
+	own, _ := from.of(p.V6).Fork(t.shard.died, ends)
+	other, _ := from.of(!p.V6).Fork(t.shard.died, nil) // what a packet may push out of a full table
+	t.shard.table, t.shard.table6 = own, other
+	if p.V6 {
+		t.shard.table, t.shard.table6 = other, own
+	}
 	d.copyTemplates(t)
 	if t.service != nil {
 		d.copyService(t)
 	}
 	d.limiter.copyTo(&t.dir.limiter)
-	if from.sweep != 0 {
-		t.shard.sweep = 1
+	if from.sweep != [2]conntrack.Ref{} {
+		t.shard.sweep = [2]conntrack.Ref{1, 1}
 	}
 	t.dir.defence.counter.Store(d.defence.counter.Load())
 	t.dir.ident.Store(d.ident.Load())
@@ -163,30 +170,45 @@ func (d *Director) shardOf(v *view, p *rewrite.Packet) *Shard {
 // copyTemplates copies the templates of the client and those of the connections
 // in the trial's table, and gives all entries their servers.
 func (d *Director) copyTemplates(t *trial) {
-	table := t.shard.table
+	own := &t.dir.templates
+	d.templates.mu.Lock()
+	defer d.templates.mu.Unlock()
+	own.four = t.forkTemplates(d.templates.four, t.shard.table, false)
+	own.six = t.forkTemplates(d.templates.six, t.shard.table6, true)
+}
+
+// forkTemplates does so for the templates of a family, those of its connections in
+// the trial's table conns.
+func (t *trial) forkTemplates(from, conns *conntrack.Table, v6 bool) *conntrack.Table {
 	var above []conntrack.Ref
-	for _, c := range table.All {
+	for _, c := range conns.All {
 		t.twin(t.live[c.Dest].RealServer)
 		if c.Template != 0 {
 			above = append(above, c.Template)
 		}
 	}
 	var ends []conntrack.ClientEnd
-	if t.service != nil && t.service.flags&ipvs.FlagPersistent != 0 {
-		key := templateKey(&t.packet, t.service)
-		ends = append(ends, conntrack.ClientEnd{CIP: key.CIP, Proto: key.Proto})
+	if t.service != nil && t.service.flags&ipvs.FlagPersistent != 0 && t.packet.V6 == v6 {
+		ends = append(ends, templateEnd(&t.packet, t.service))
 	}
-	own := &t.dir.templates
-	d.templates.mu.Lock()
-	defer d.templates.mu.Unlock()
-	templates, refs := d.templates.table.Fork(own.died, ends, above...)
-	own.table = templates
-	for _, c := range table.All {
+	templates, refs := from.Fork(t.dir.templates.died, ends, above...)
+	for _, c := range conns.All {
 		c.Template = refs[c.Template]
 	}
 	for _, c := range templates.All {
 		t.twin(t.live[c.Dest].RealServer)
 	}
+	return templates
+}
+
+// templateEnd returns what the template of a packet is filed under.
+func templateEnd(p *rewrite.Packet, svc *serviceView) conntrack.ClientEnd {
+	if p.V6 {
+		key := templateKey6(p, svc)
+		return conntrack.ClientEnd{CIP6: key.CIP, Proto: key.Proto}
+	}
+	key := templateKey(p, svc)
+	return conntrack.ClientEnd{CIP: key.CIP, Proto: key.Proto}
 }
 
 // copyService forks the scheduler of the packet's service.

@@ -13,26 +13,25 @@ import (
 // first: they count packets that the way on then refuses (semantics 5.2).
 func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
 	srv := &s.view.servers[c.Dest]
-	s.met.conn = c
+	s.meets(c, r)
 	s.countIn(c, srv, p)
 	s.step(c, r, srv, conntrack.In, p, now)
 	c.InPkts++
 
-	hop := s.routes.lookup(s.view.host, c.RIP)
+	hop := s.wayTo(srv)
 	if hop.Kind == HopLocal {
-		return s.deliver(f, p, c)
+		return s.deliver(f, p, c, r)
 	}
 	if v := s.reachable(f, p, hop, now); v != Forward {
 		return v
 	}
 	if p.TTL <= 1 {
-		return s.answerClient(f, p, c, rewrite.ICMPAnswer{Type: 11, Src: p.Dst}, AnswerTimeExceeded, DropTTL, now)
+		return s.answerClient(f, p, c, rewrite.TTLExceeded.About(p, 0), AnswerTimeExceeded, DropTTL, now)
 	}
 	rewrite.DecrementTTL(f.Data, p)
-	most, mtu := s.room(c, srv, hop, now)
-	if p.DontFrag && segmentLen(f, p) > most {
-		a := rewrite.ICMPAnswer{Type: 3, Code: icmpFragNeeded, Rest: uint32(most), Src: p.Dst}
-		return s.answerClient(f, p, c, a, AnswerTooBig, DropTooBig, now)
+	most, mtu := s.room(c, p, srv, hop, now)
+	if p.DontFrag && segmentLen(f, p) > most && !s.cutsFit(p, most) {
+		return s.answerClient(f, p, c, rewrite.TooBig.About(p, most), AnswerTooBig, DropTooBig, now)
 	}
 	if c.Flags&(conntrack.Helped|conntrack.NoCPort) != 0 {
 		if v := s.helpIn(f, p, c, r, now); v != Forward {
@@ -41,9 +40,14 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conn
 	}
 	switch c.Method() {
 	case ipvs.Route:
-		return s.send(f, p, hop, origin{src: c.VIP}, Forward, now)
+		return s.send(f, p, hop, s.fromVIP(c, r), Forward, now)
 	case ipvs.Tunnel:
-		return s.encapsulate(f, p, c, srv, hop, mtu, now)
+		return s.encapsulate(f, p, s.fromVIP(c, r), srv, hop, mtu, now)
+	}
+	if p.V6 {
+		e := s.ends(r)
+		rewrite.DNAT6(f.Data, p, e.RIP, c.RPort, f.Offload.Partial())
+		return s.send(f, p, hop, origin{src6: e.VIP, vport: c.VPort}, Forward, now)
 	}
 	rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
 	return s.send(f, p, hop, origin{src: c.VIP, vport: c.VPort}, Forward, now)
@@ -65,10 +69,10 @@ func (s *Shard) answerClient(f *Frame, p *rewrite.Packet, c *conntrack.Conn, a r
 // through the director all the same. As in the kernel the packet has passed routing before IPVS sees it: TTL and size are
 // judged first, and count for nothing (semantics 5.1, 5.6).
 func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
-	c := s.table.At(r)
+	c := s.of(p.V6).At(r)
 	srv := &s.view.servers[c.Dest]
-	s.met.conn = c
-	hop := s.routes.lookup(s.view.host, p.Dst)
+	s.meets(c, r)
+	hop := s.wayOf(p)
 	if hop.Kind == HopElsewhere {
 		return DropElsewhere // nobody else would translate it
 	}
@@ -83,7 +87,11 @@ func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Dur
 	}
 	s.countOut(c, srv, p)
 	s.step(c, r, srv, conntrack.Out, p, now)
-	if c.Masq() {
+	switch {
+	case !c.Masq():
+	case p.V6:
+		rewrite.SNAT6(f.Data, p, s.ends(r).VIP, c.VPort, f.Offload.Partial())
+	default:
 		rewrite.SNAT(f.Data, p, c.VIP, c.VPort, f.Offload.Partial())
 	}
 	return s.send(f, p, hop, origin{}, Forward, now)
@@ -91,29 +99,32 @@ func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Dur
 
 // route sends a packet on as the real servers' gateway would, untranslated.
 func (s *Shard) route(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
-	hop := s.routes.lookup(s.view.host, p.Dst)
+	hop := s.wayOf(p)
 	if v := s.routable(f, p, hop, now); v != Forward {
 		return v
 	}
 	rewrite.DecrementTTL(f.Data, p)
-	return s.send(f, p, hop, origin{src: s.view.host.Link(f.Link).Addr}, Route, now)
+	own := s.view.host.Link(f.Link)
+	return s.send(f, p, hop, origin{src: own.Addr, src6: own.Addr6}, Route, now)
 }
 
 // routable applies what a router checks before it passes a packet on: a way, a
-// TTL, the size. Errors go to the sender, from the director's own address.
+// TTL, the size, of a super-packet that of its segments. Errors go to the sender, from the director's own address.
 func (s *Shard) routable(f *Frame, p *rewrite.Packet, hop *Hop, now time.Duration) Verdict {
-	own := s.view.host.Link(f.Link).Addr
 	switch hop.Kind {
 	case HopForward:
 	case HopNone:
-		return s.answerError(f, p, rewrite.ICMPAnswer{Type: 3, Code: 0, Src: own}, AnswerUnreachable, DropNoRoute, now)
+		return s.answerError(f, p, s.fromLink(rewrite.NoRoute.About(p, 0), f.Link), AnswerUnreachable, DropNoRoute, now)
 	default:
 		return PassHost
 	}
 	if p.TTL <= 1 {
-		return s.answerError(f, p, rewrite.ICMPAnswer{Type: 11, Src: own}, AnswerTimeExceeded, DropTTL, now)
+		return s.answerError(f, p, s.fromLink(rewrite.TTLExceeded.About(p, 0), f.Link), AnswerTimeExceeded, DropTTL, now)
 	}
-	return s.fits(f, p, hop, own, now)
+	if p.DontFrag && segmentLen(f, p) > hop.MTU && !s.cutsFit(p, hop.MTU) {
+		return s.answerError(f, p, s.fromLink(rewrite.TooBig.About(p, hop.MTU), f.Link), AnswerTooBig, DropTooBig, now)
+	}
+	return Forward
 }
 
 // reachable says whether the way to a real server on another machine exists;
@@ -125,17 +136,23 @@ func (s *Shard) reachable(f *Frame, p *rewrite.Packet, hop *Hop, now time.Durati
 	case HopElsewhere:
 		return DropElsewhere
 	}
-	return s.answerError(f, p, rewrite.ICMPAnswer{Type: 3, Code: 1, Src: p.Dst}, AnswerUnreachable, DropNoRoute, now)
+	return s.answerError(f, p, rewrite.HostUnreachable.About(p, 0), AnswerUnreachable, DropNoRoute, now)
 }
 
-// fits says whether the outlet's MTU lets the packet through, perhaps in pieces;
-// Forward means yes. A super-packet is judged by its segments.
-func (s *Shard) fits(f *Frame, p *rewrite.Packet, hop *Hop, src uint32, now time.Duration) Verdict {
-	if !p.DontFrag || segmentLen(f, p) <= hop.MTU {
-		return Forward
+// cutsFit reports whether a packet that nobody on the way may cut came in pieces
+// that fit most bytes each: so they are sent on. That is IPv6's way; a packet of IPv4
+// that came in pieces may be cut.
+func (s *Shard) cutsFit(p *rewrite.Packet, most int) bool {
+	if !p.V6 || len(s.frags.cuts) == 0 {
+		return false
 	}
-	a := rewrite.ICMPAnswer{Type: 3, Code: icmpFragNeeded, Rest: uint32(hop.MTU), Src: src}
-	return s.answerError(f, p, a, AnswerTooBig, DropTooBig, now)
+	headers := rewrite.FragmentHeaders(p)
+	for _, c := range s.frags.cuts {
+		if headers+int(c.to-c.from) > most {
+			return false
+		}
+	}
+	return true
 }
 
 // segmentLen returns the length of the longest IP packet that f becomes on the

@@ -1,14 +1,13 @@
 package dataplane
 
 import (
-	"encoding/binary"
 	"slices"
 	"time"
 
 	"natlb/rewrite"
 )
 
-// fragments puts IPv4 packets together that arrive in pieces: bounded in
+// fragments puts packets together that arrive in pieces: bounded in
 // packets, pieces, bytes and time, as the kernel's ip_fragment.c is. When there
 // is no room the packet that has waited longest makes it, so that pieces whose
 // rest never comes cannot keep others out.
@@ -32,13 +31,21 @@ const (
 	maxFragPieces = 256
 	maxFragBytes  = 4 << 20
 	maxFragSpare  = 64
-	maxPayload    = 65535 - 20
+	maxPayload    = 65535
 )
 
 type fragKey struct {
-	src, dst uint32
+	src, dst address
 	id       uint32
-	proto    uint8
+	proto    uint8 // 0 of IPv6, where the pieces need not know it
+}
+
+// fragKeyOf returns what the pieces of a packet have in common.
+func fragKeyOf(p *rewrite.Packet) fragKey {
+	if p.V6 {
+		return fragKey{src: address6(p.Src6), dst: address6(p.Dst6), id: p.ID}
+	}
+	return fragKey{address4(p.Src), address4(p.Dst), p.ID, p.Proto}
 }
 
 // span is a piece of a payload.
@@ -57,10 +64,11 @@ type fragGroup struct {
 	pieces     []piece // in order of offset, disjoint
 	total      int     // payload length, -1 until the last piece has come
 	have       int
-	frames     uint64 // held frames: repetitions included, the last piece not
-	link       uint8  // that the first one came in by
-	header     []byte // Ethernet and IPv4 header of the first piece
-	store      []byte // bytes of the pieces, in order of arrival
+	frames     uint64         // held frames: repetitions included, the last piece not
+	link       uint8          // that the first one came in by
+	first      rewrite.Packet // the first piece
+	header     []byte         // what of its headers the whole has
+	store      []byte         // bytes of the pieces, in order of arrival
 }
 
 func (q *fragments) init() { q.groups = make(map[fragKey]*fragGroup) }
@@ -72,12 +80,13 @@ func (s *Shard) fragment(f *Frame, p *rewrite.Packet, now time.Duration) Verdict
 		return DropOffload // fragments carry finished checksums
 	}
 	q := &s.frags
-	g := q.groups[fragKey{p.Src, p.Dst, p.ID, p.Proto}]
+	key := fragKeyOf(p)
+	g := q.groups[key]
 	if g == nil {
 		if len(q.groups) == maxFragGroups {
 			s.endGroup(q.oldest, DropFragmentMemory)
 		}
-		g = q.open(fragKey{p.Src, p.Dst, p.ID, p.Proto}, now)
+		g = q.open(key, now)
 		g.link = f.Link
 	}
 	before := len(g.store)
@@ -120,7 +129,8 @@ func (q *fragments) open(key fragKey, now time.Duration) *fragGroup {
 // add stores a piece. It reports false when the pieces contradict each other:
 // they overlap (an exact repetition is fine), or disagree about the end.
 func (g *fragGroup) add(frame []byte, p *rewrite.Packet) bool {
-	from, to := int(p.FragOff), int(p.FragOff)+p.End-p.L4
+	bytes := rewrite.Piece(frame, p)
+	from, to := int(p.FragOff), int(p.FragOff)+len(bytes)
 	if p.MoreFrags && (to-from)%8 != 0 || to == from || to > maxPayload || len(g.pieces) == maxFragPieces {
 		return false
 	}
@@ -142,9 +152,9 @@ func (g *fragGroup) add(frame []byte, p *rewrite.Packet) bool {
 	}
 	g.pieces = slices.Insert(g.pieces, i, piece{span{uint16(from), uint16(to)}, len(g.store)})
 	g.have += to - from
-	g.store = append(g.store, frame[p.L4:p.End]...)
+	g.store = append(g.store, bytes...)
 	if from == 0 {
-		g.header = append(g.header[:0], frame[:p.L4]...)
+		g.first, g.header = *p, rewrite.AppendWholeHeaders(g.header[:0], frame, p)
 	}
 	return true
 }
@@ -153,7 +163,7 @@ func (g *fragGroup) add(frame []byte, p *rewrite.Packet) bool {
 // the caller counts.
 func (s *Shard) whole(last *Frame, g *fragGroup, now time.Duration) Verdict {
 	frame := s.out.room(len(g.header) + g.total)
-	if frame == nil || len(g.header)-rewrite.EthernetLen+g.total > 65535 {
+	if frame == nil {
 		s.endGroup(g, DropNoBuffer)
 		return DropNoBuffer
 	}
@@ -163,16 +173,11 @@ func (s *Shard) whole(last *Frame, g *fragGroup, now time.Duration) Verdict {
 		copy(frame[len(g.header)+int(c.from):], g.store[c.at:c.at+int(c.to-c.from)])
 		s.frags.cuts = append(s.frags.cuts, c.span)
 	}
-	ip := frame[rewrite.EthernetLen:len(g.header)]
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(frame)-rewrite.EthernetLen))
-	binary.BigEndian.PutUint16(ip[6:], 0)
-	binary.BigEndian.PutUint16(ip[10:], 0)
-	binary.BigEndian.PutUint16(ip[10:], rewrite.Checksum(ip, 0))
-
 	s.frags.frames = g.frames
 	f := Frame{Data: frame, WireLen: uint32(len(frame)), Type: ToHost, Link: last.Link}
 	v := DropTransport
-	if rewrite.ParseIPv4(frame, &s.pkt) == rewrite.FaultNone {
+	if rewrite.SetWhole(frame) && rewrite.Parse(frame, &s.pkt) == rewrite.FaultNone {
+		s.pkt.CutLike(&g.first)
 		v = s.packet(&f, &s.pkt, now)
 	}
 	s.frags.cuts = s.frags.cuts[:0]

@@ -35,7 +35,8 @@ func (d *Director) helps(c *conntrack.Conn) bool {
 // in the port that a data connection waited for, and reads commands. Forward
 // means go on.
 func (s *Shard) helpIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
-	s.table.SetCPort(r, p.SrcPort)
+	t := s.of(p.V6)
+	t.SetCPort(r, p.SrcPort)
 	if !c.Is(conntrack.Helped) {
 		return Forward
 	}
@@ -44,7 +45,7 @@ func (s *Shard) helpIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntra
 	}
 	if p.TCPFlags&conntrack.FlagSYN != 0 && c.State == conntrack.TCPSynRecv {
 		// A new stream through the old entry: nothing of the last one's is moved.
-		*s.table.Helper(r) = conntrack.Helper{}
+		*t.Helper(r) = conntrack.Helper{}
 		c.Flags &^= conntrack.OutSeq
 	}
 	if c.State == conntrack.TCPEstablished {
@@ -53,7 +54,7 @@ func (s *Shard) helpIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntra
 		}
 	}
 	if c.Is(conntrack.OutSeq) {
-		rewrite.MapTCPAcks(f.Data, p, s.table.Helper(r).Out.Ack, f.Offload.Partial())
+		rewrite.MapTCPAcks(f.Data, p, t.Helper(r).Out.Ack, f.Offload.Partial())
 	}
 	return Forward
 }
@@ -70,7 +71,7 @@ func (s *Shard) helpOut(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntr
 		}
 	}
 	if c.Is(conntrack.OutSeq) {
-		seq := s.table.Helper(r).Out.Seq(rewrite.TCPSeq(f.Data, p))
+		seq := s.of(p.V6).Helper(r).Out.Seq(rewrite.TCPSeq(f.Data, p))
 		rewrite.SetTCPSeq(f.Data, p, seq, f.Offload.Partial())
 	}
 	return Forward
@@ -86,17 +87,22 @@ func checksumOK(f *Frame, p *rewrite.Packet) bool {
 // ftpCommand looks for a command of the client about a data connection.
 func (s *Shard) ftpCommand(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, now time.Duration) Verdict {
 	payload := rewrite.TCPPayload(f.Data, p)
-	if mode := ftp.Passive(payload); mode != ftp.None {
-		s.table.Helper(r).Awaits = uint8(mode)
+	helper := s.of(p.V6).Helper(r)
+	if mode := ftp.Passive(payload, p.V6); mode != ftp.None {
+		helper.Awaits = uint8(mode)
 		return Forward
 	}
 	client, ok := ftp.Active(payload)
-	if !ok {
+	if !ok || client.Addr().Is6() != p.V6 {
 		return Forward
 	}
-	s.table.Helper(r).Awaits = uint8(ftp.None)
-	key := conntrack.Key4{CIP: Number4(client.Addr()), VIP: c.VIP, CPort: client.Port(), VPort: c.VPort - 1, Proto: rewrite.ProtoTCP}
-	return s.expectData(c, r, &key, c.RPort-1, now)
+	helper.Awaits = uint8(ftp.None)
+	d := s.dataFrom(c, r)
+	d.SrcPort, d.DstPort = client.Port(), c.VPort-1
+	if setSource(&d, client.Addr()); p.V6 && !d.Src6.IsSingleHost() {
+		return Forward
+	}
+	return s.expectData(c, r, &d, c.RPort-1, now)
 }
 
 // ftpReply looks for the server's answer to a passive command, and rewrites it.
@@ -105,7 +111,7 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r connt
 	if len(payload) == 0 {
 		return Forward
 	}
-	h, seq := s.table.Helper(r), rewrite.TCPSeq(f.Data, p)
+	h, seq := s.of(p.V6).Helper(r), rewrite.TCPSeq(f.Data, p)
 	mode, at, again := ftp.Mode(h.Awaits), 0, false
 	// A repetition may have the reply anywhere: it is cut as the server likes.
 	if back := h.RewroteAt - seq; ftp.Mode(h.Rewrote) != ftp.None && back < uint32(len(payload)) {
@@ -120,8 +126,9 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r connt
 	}
 	port := reply.Server.Port()
 	if !again {
-		key := conntrack.Key4{CIP: c.CIP, VIP: c.VIP, VPort: port, Proto: rewrite.ProtoTCP}
-		if v := s.expectData(c, r, &key, port, now); v != Forward {
+		d := s.dataFrom(c, r)
+		d.DstPort = port
+		if v := s.expectData(c, r, &d, port, now); v != Forward {
 			return v
 		}
 		h.Awaits, h.Rewrote, h.RewroteAt = uint8(ftp.None), uint8(mode), seq
@@ -142,6 +149,27 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r connt
 	return Forward
 }
 
+// dataFrom returns the ends of a data connection of control, which is r, without
+// ports: as the client's packets have them.
+func (s *Shard) dataFrom(control *conntrack.Conn, r conntrack.Ref) rewrite.Packet {
+	d := rewrite.Packet{Src: control.CIP, Dst: control.VIP, Proto: rewrite.ProtoTCP}
+	if d.V6 = control.Is(conntrack.V6); d.V6 {
+		e := s.ends(r)
+		d.Src6, d.Dst6 = e.CIP, e.VIP
+	}
+	return d
+}
+
+// setSource gives p another source of its family.
+func setSource(p *rewrite.Packet, src netip.Addr) {
+	if p.V6 {
+		p.Src6 = rewrite.Addr6Of(src)
+		p.Src = p.Src6.Fold()
+		return
+	}
+	p.Src = Number4(src)
+}
+
 // expectData enters the data connection that control, which is r, has announced,
 // or makes one that is there listen again. It hangs on control, which cannot
 // expire before it, and is counted with the server, but not as a connection of
@@ -151,55 +179,67 @@ func (s *Shard) ftpReply(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r connt
 // while there are such services clients are steered by their address alone. Only a
 // client that names another machine than itself (RFC 959, section 5.2) is not
 // followed when that one belongs to another shard.
-func (s *Shard) expectData(control *conntrack.Conn, r conntrack.Ref, key *conntrack.Key4, rport uint16, now time.Duration) Verdict {
+func (s *Shard) expectData(control *conntrack.Conn, r conntrack.Ref, ends *rewrite.Packet, rport uint16, now time.Duration) Verdict {
 	srv := &s.view.servers[control.Dest]
-	data := s.expected(control, key, rport)
+	t := s.of(ends.V6)
+	data := s.expected(control, ends, rport)
 	if data == 0 {
-		insert := s.table.Insert
-		if key.CPort == 0 {
-			insert = s.table.InsertPortless
-		}
-		data = insert(key, now)
-		if data == 0 && s.evict() {
-			data = insert(key, now)
+		data = s.insertData(ends, now)
+		if data == 0 && s.evict(ends.V6) {
+			data = s.insertData(ends, now)
 		}
 		if data == 0 {
 			return DropTableFull // the sender repeats it
 		}
-		d := s.table.At(data)
+		d := t.At(data)
+		if ends.V6 {
+			s.ends(data).RIP = s.ends(r).RIP
+		}
 		d.Dest, d.RIP, d.RPort, d.Mark = control.Dest, control.RIP, rport, control.Mark
 		d.Flags |= conntrack.Inactive | conntrack.Flags(ipvs.Masq)
 		d.Control = r
 		control.NControl++
 		overloaded := srv.BindInactive()
 		if s.journal.follow {
-			s.tellConn(ipvs.EventBorn, d, d.State, ipvs.Awaited, false)
+			s.tellConn(ipvs.EventBorn, d, s.endsOf(d, data), d.State, ipvs.Awaited, false)
 			if overloaded {
 				s.tellServer(ipvs.EventServerOverloaded, d.Dest)
 			}
 		}
 	}
-	d := s.table.At(data)
+	d := t.At(data)
 	before := d.State
 	if d.Listen(&s.view.timeouts) == conntrack.Deactivated {
 		srv.Deactivate()
 	}
 	if d.State != before && s.journal.follow {
-		s.tellConn(ipvs.EventState, d, before, ipvs.Awaited, false)
+		s.tellConn(ipvs.EventState, d, s.endsOf(d, data), before, ipvs.Awaited, false)
 	}
-	s.table.Arm(data, d, now)
+	t.Arm(data, d, now)
 	return Forward
 }
 
-// expected returns the entry of a data connection with that key to that port of
+// insertData enters a data connection with these ends, or returns 0 when there is no
+// room. It waits for the client's port if that is 0.
+func (s *Shard) insertData(ends *rewrite.Packet, now time.Duration) conntrack.Ref {
+	if ends.SrcPort != 0 {
+		return s.insert(ends, now)
+	}
+	if ends.V6 {
+		return s.table6.InsertPortless6(&conntrack.Key6{CIP: ends.Src6, VIP: ends.Dst6, VPort: ends.DstPort, Proto: ends.Proto}, now)
+	}
+	return s.table.InsertPortless(&conntrack.Key4{CIP: ends.Src, VIP: ends.Dst, VPort: ends.DstPort, Proto: ends.Proto}, now)
+}
+
+// expected returns the entry of a data connection with these ends to that port of
 // control's server, or 0.
-func (s *Shard) expected(control *conntrack.Conn, key *conntrack.Key4, rport uint16) conntrack.Ref {
-	r := s.table.FindIn(key)
+func (s *Shard) expected(control *conntrack.Conn, ends *rewrite.Packet, rport uint16) conntrack.Ref {
+	r := s.findIn(ends)
 	if r == 0 {
 		return 0
 	}
-	d := s.table.At(r)
-	if d.CPort != key.CPort || d.Dest != control.Dest || d.RIP != control.RIP || d.RPort != rport || !d.Masq() {
+	d := s.of(ends.V6).At(r)
+	if d.CPort != ends.SrcPort || d.Dest != control.Dest || d.RIP != control.RIP || d.RPort != rport || !d.Masq() {
 		return 0
 	}
 	return r
@@ -217,7 +257,7 @@ func (s *Shard) replace(f *Frame, p *rewrite.Packet, from, to int, text []byte) 
 		return DropTooBig
 	}
 	f.Data, f.WireLen = room[:n], uint32(n)
-	s.frags.resize(p.End - p.L4)
+	s.frags.resize(len(rewrite.Piece(f.Data, p)))
 	return Forward
 }
 

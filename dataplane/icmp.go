@@ -8,8 +8,7 @@ import (
 	"natlb/rewrite"
 )
 
-// icmpFragNeeded is the code of "fragmentation needed" (RFC 1191); it is exempt
-// from rate limits.
+// icmpFragNeeded is the code of "fragmentation needed" (RFC 1191).
 const icmpFragNeeded = 4
 
 // icmpError passes an ICMP error about a packet of a connection on to the other
@@ -20,19 +19,18 @@ func (s *Shard) icmpError(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 	if !rewrite.ParseQuoted(f.Data, p, q) {
 		return s.accept(f, p, now)
 	}
-	if t, rip, ok := s.aboutTunnel(f, q); ok {
-		return s.tunnelError(f, p, q, t, rip, now)
+	if out, ok := s.aboutTunnel(f, q); ok {
+		return s.tunnelError(f, p, q, &out, now)
 	}
-	// The quoted packet went the other way, so the look-ups take it reversed.
-	if r := s.table.FindOut(q.Proto, q.Dst, q.DstPort, q.Src, q.SrcPort); r != 0 {
+	as := reversed(q) // the quoted packet went the other way
+	if r := s.findOut(&as); r != 0 {
 		return s.errorOut(f, p, q, r, now)
 	}
-	key := conntrack.Key4{CIP: q.Dst, VIP: q.Src, CPort: q.DstPort, VPort: q.SrcPort, Proto: q.Proto}
-	if r := s.table.FindIn(&key); r != 0 {
+	if r := s.findIn(&as); r != 0 {
 		return s.errorIn(f, p, q, r, now)
 	}
 	if s.view.settings.scheduleICMP != 0 {
-		return s.scheduleError(f, p, q, now)
+		return s.scheduleError(f, p, q, &as, now)
 	}
 	return s.accept(f, p, now)
 }
@@ -40,26 +38,25 @@ func (s *Shard) icmpError(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 // scheduleError makes a connection for an error of the client's side about one
 // that is not known, as a director does that has taken over from another
 // (sysctl schedule_icmp): the error is news for some real server. Without one it
-// is dropped, no error answers an error (semantics 5.5).
-func (s *Shard) scheduleError(f *Frame, p, q *rewrite.Packet, now time.Duration) Verdict {
+// is dropped, no error answers an error (semantics 5.5). as is what the client would
+// have sent to be quoted so.
+func (s *Shard) scheduleError(f *Frame, p, q, as *rewrite.Packet, now time.Duration) Verdict {
 	if !rewrite.CarriesPorts(q.Proto) {
 		return s.accept(f, p, now)
 	}
-	// What the client would have sent to be quoted so.
-	as := rewrite.Packet{Src: q.Dst, SrcPort: q.DstPort, Dst: q.Src, DstPort: q.SrcPort, Proto: q.Proto}
 	mark := s.view.marks.of(p, s.dir.cfg.Links[f.Link].Name)
-	svc := s.view.find(mark, as.Proto, as.Dst, as.DstPort)
-	if svc == nil || as.SrcPort == ftpDataPort || s.martian(&as) {
+	svc := s.view.serviceFor(mark, as)
+	if svc == nil || as.SrcPort == ftpDataPort || s.martian(as) {
 		return s.accept(f, p, now)
 	}
-	n, v := s.pick(&as, svc, now)
+	n, v := s.pick(as, svc, now)
 	if v != Forward {
 		return DropNoDestination
 	}
 	if !svc.key.IsMark() {
 		mark = 0
 	}
-	r, v := s.connect(&as, svc, n, mark, now)
+	r, v := s.connect(as, svc, n, mark, now)
 	if v != Forward {
 		return v
 	}
@@ -69,10 +66,10 @@ func (s *Shard) scheduleError(f *Frame, p, q *rewrite.Packet, now time.Duration)
 // errorOut sends an error of the servers' side to the client, as from the VIP.
 // Where addresses are not translated it is sent on as it is.
 func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
-	c := s.table.At(r)
+	c := s.of(p.V6).At(r)
 	srv := &s.view.servers[c.Dest]
-	s.met.conn = c
-	hop := s.routes.lookup(s.view.host, p.Dst)
+	s.meets(c, r)
+	hop := s.wayOf(p)
 	if v := s.routable(f, p, hop, now); v != Forward {
 		return v
 	}
@@ -82,7 +79,11 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 	rewrite.DecrementTTL(f.Data, p)
 	s.countOut(c, srv, p)
 	if c.Masq() {
-		rewrite.TranslateICMPOut(f.Data, p, q, c.VIP, c.VPort)
+		if p.V6 {
+			rewrite.TranslateICMPOut6(f.Data, p, q, s.ends(r).VIP, c.VPort)
+		} else {
+			rewrite.TranslateICMPOut(f.Data, p, q, c.VIP, c.VPort)
+		}
 		f.Offload = Offload{}
 	}
 	return s.send(f, p, hop, origin{}, Forward, now)
@@ -90,18 +91,18 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 
 // errorIn sends an error of the client's side to the real server, by its method.
 func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
-	c := s.table.At(r)
+	c := s.of(p.V6).At(r)
 	srv := &s.view.servers[c.Dest]
-	s.met.conn = c
+	s.meets(c, r)
 	if !trustedICMP(f, p) {
 		return DropICMPChecksum
 	}
 	s.countIn(c, srv, p)
-	hop := s.routes.lookup(s.view.host, c.RIP)
+	hop := s.wayTo(srv)
 	switch hop.Kind {
 	case HopForward:
 	case HopLocal:
-		return s.deliver(f, p, c)
+		return s.deliver(f, p, c, r)
 	default:
 		return DropNoRoute
 	}
@@ -112,9 +113,13 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 	f.Offload = Offload{}
 	switch c.Method() {
 	case ipvs.Tunnel:
-		return s.encapsulate(f, p, c, srv, hop, s.dir.paths.mtu(c.RIP, hop.MTU, now), now)
+		return s.encapsulate(f, p, s.fromVIP(c, r), srv, hop, s.dir.pathMTU(srv, hop.MTU, now), now)
 	case ipvs.Masq:
-		rewrite.TranslateICMPIn(f.Data, p, q, c.RIP, c.RPort)
+		if p.V6 {
+			rewrite.TranslateICMPIn6(f.Data, p, q, s.ends(r).RIP, c.RPort)
+		} else {
+			rewrite.TranslateICMPIn(f.Data, p, q, c.RIP, c.RPort)
+		}
 	}
 	return s.send(f, p, hop, origin{}, Forward, now)
 }

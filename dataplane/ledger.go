@@ -22,7 +22,7 @@ type ledger struct {
 // byte order; of ICMP type and code stand for the ports.
 type sighting struct {
 	at           time.Duration
-	src, dst     uint32
+	src, dst     address
 	sport, dport uint16
 	length       uint32 // of the frame
 	etherType    uint16
@@ -65,21 +65,45 @@ func seen(frame []byte, link uint8, now time.Duration) sighting {
 	b := frame[rewrite.EthernetLen:]
 	switch {
 	case w.etherType == etherTypeIPv4 && len(b) >= 20:
-		w.src, w.dst, w.proto = binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint32(b[16:]), b[9]
+		w.src, w.dst, w.proto = address4(binary.BigEndian.Uint32(b[12:])), address4(binary.BigEndian.Uint32(b[16:])), b[9]
 		at := int(b[0]&15) * 4
 		if at < 20 || len(b) < at+4 || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
 			return w
 		}
-		switch w.proto {
-		case rewrite.ProtoTCP, rewrite.ProtoUDP, rewrite.ProtoSCTP:
-			w.sport, w.dport, w.ports = binary.BigEndian.Uint16(b[at:]), binary.BigEndian.Uint16(b[at+2:]), true
-		case rewrite.ProtoICMP:
-			w.sport, w.dport, w.ports = uint16(b[at]), uint16(b[at+1]), true
-		}
+		w.readEnds(b[at:], rewrite.ProtoICMP)
+	case w.etherType == etherTypeIPv6:
+		w.readIPv6(frame)
 	case w.etherType == etherTypeARP && len(b) >= 28:
-		w.src, w.dst = binary.BigEndian.Uint32(b[14:]), binary.BigEndian.Uint32(b[24:])
+		w.src, w.dst = address4(binary.BigEndian.Uint32(b[14:])), address4(binary.BigEndian.Uint32(b[24:]))
 	}
 	return w
+}
+
+// readIPv6 takes down the ends of an IPv6 packet.
+func (w *sighting) readIPv6(frame []byte) {
+	var p rewrite.Packet
+	switch rewrite.ParseIPv6(frame, &p) {
+	case rewrite.FaultNone, rewrite.FaultL4:
+	default:
+		if b := frame[rewrite.EthernetLen:]; len(b) >= ip6Len {
+			w.src, w.dst = address6(rewrite.ReadAddr6(b[ip6Source:])), address6(rewrite.ReadAddr6(b[ip6Destination:]))
+		}
+		return
+	}
+	w.src, w.dst, w.proto = address6(p.Src6), address6(p.Dst6), p.Proto
+	if l4 := frame[p.L4:p.End]; p.FragOff == 0 && len(l4) >= 4 {
+		w.readEnds(l4, rewrite.ProtoICMPv6)
+	}
+}
+
+// readEnds takes down ports, or type and code of ICMP, which has the number icmp.
+func (w *sighting) readEnds(l4 []byte, icmp uint8) {
+	switch {
+	case rewrite.CarriesPorts(w.proto):
+		w.sport, w.dport, w.ports = binary.BigEndian.Uint16(l4), binary.BigEndian.Uint16(l4[2:]), true
+	case w.proto == icmp:
+		w.sport, w.dport, w.ports = uint16(l4[0]), uint16(l4[1]), true
+	}
 }
 
 // seen takes down the ends of a packet that came in pieces, its ports if they
@@ -87,11 +111,11 @@ func seen(frame []byte, link uint8, now time.Duration) sighting {
 func (g *fragGroup) seen(now time.Duration) sighting {
 	w := sighting{at: now, etherType: etherTypeIPv4, src: g.key.src, dst: g.key.dst, proto: g.key.proto, link: g.link, met: true}
 	w.length = uint32(len(g.header) + len(g.store))
-	for _, piece := range g.pieces {
-		if rewrite.CarriesPorts(w.proto) && piece.from == 0 && piece.to >= 4 {
-			b := g.store[piece.at:]
-			w.sport, w.dport, w.ports = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]), true
-		}
+	if w.src.v6 {
+		w.etherType, w.proto = etherTypeIPv6, g.first.Proto
+	}
+	if len(g.header) > 0 && g.first.HasPorts() {
+		w.sport, w.dport, w.ports = g.first.SrcPort, g.first.DstPort, true
 	}
 	return w
 }
@@ -119,8 +143,8 @@ type Sighting struct {
 	Link      string        // that it came in by
 	Length    int           // bytes of the frame
 	EtherType uint16
-	Proto     uint8          // IANA number, of IPv4
-	Src, Dst  netip.AddrPort // of IPv4 and ARP; port 0 where there is none
+	Proto     uint8          // IANA number, of IP
+	Src, Dst  netip.AddrPort // of IP and ARP; port 0 where there is none
 	Type      int            // of ICMP, and its code; -1: none
 	Code      int
 }
@@ -169,13 +193,13 @@ func (d *Director) sighting(w *sighting) *Sighting {
 	}
 	var sport, dport uint16
 	switch {
-	case w.ports && w.proto == rewrite.ProtoICMP:
+	case w.ports && !rewrite.CarriesPorts(w.proto):
 		s.Type, s.Code = int(w.sport), int(w.dport)
 	case w.ports:
 		sport, dport = w.sport, w.dport
 	}
-	if w.etherType == etherTypeIPv4 || w.etherType == etherTypeARP {
-		s.Src, s.Dst = netip.AddrPortFrom(Addr4(w.src), sport), netip.AddrPortFrom(Addr4(w.dst), dport)
+	if w.etherType == etherTypeIPv4 || w.etherType == etherTypeARP || w.src.v6 {
+		s.Src, s.Dst = netip.AddrPortFrom(w.src.addr(), sport), netip.AddrPortFrom(w.dst.addr(), dport)
 	}
 	return s
 }

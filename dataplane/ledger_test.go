@@ -25,6 +25,7 @@ func TestLedgerLast(t *testing.T) {
 	ap, addr := netip.MustParseAddrPort, netip.MustParseAddr
 	udp := packettest.Packet{Proto: 17, Src: ap("10.10.3.5:4000"), Dst: ap("10.10.1.1:99"), Payload: make([]byte, 100)}
 	toServer := packettest.Packet{Proto: 17, Src: ap("10.10.3.5:4000"), Dst: ap("10.10.1.1:80"), Payload: make([]byte, 100)}
+	udp6 := packettest.Packet{Proto: 17, Src: ap("[fd10::5]:4000"), Dst: ap("[fd10:1::1]:99"), Payload: make([]byte, 100)}
 	pieces := packettest.Fragments(toServer.Frame(), 64)
 	for _, tt := range []struct {
 		name    string
@@ -42,7 +43,14 @@ func TestLedgerLast(t *testing.T) {
 			"16m40s vip 0800 proto 1 10.10.3.5:0 > 10.10.1.1:0 icmp 8/0, 42 bytes"},
 		{"ARP", dataplane.AnswerARP, packettest.ARPRequest(packettest.NeighbourMAC(addr("10.10.3.5")), addr("10.10.3.5"), addr("10.10.1.1")), 0,
 			"16m40s vip 0806 proto 0 10.10.3.5:0 > 10.10.1.1:0 icmp -1/-1, 60 bytes"},
-		{"IPv6", dataplane.PassEtherType, append(make([]byte, 12), 0x86, 0xdd, 1), 0, "16m40s vip 86dd proto 0 invalid AddrPort > invalid AddrPort icmp -1/-1, 15 bytes"},
+		{"half of IPv6", dataplane.DropTruncated, append(make([]byte, 12), 0x86, 0xdd, 1), 0, "16m40s vip 86dd proto 0 invalid AddrPort > invalid AddrPort icmp -1/-1, 15 bytes"},
+		{"IPv6", dataplane.AnswerPortUnreachable, udp6.Frame(), 0, "16m40s vip 86dd proto 17 [fd10::5]:4000 > [fd10:1::1]:99 icmp -1/-1, 162 bytes"},
+		{"ICMPv6", dataplane.AnswerEcho, packettest.Packet{Proto: 58, Type: 128, Src: ap("[fd10::5]:0"), Dst: ap("[fd10:1::1]:0")}.Frame(), 0,
+			"16m40s vip 86dd proto 58 [fd10::5]:0 > [fd10:1::1]:0 icmp 128/0, 62 bytes"},
+		{"a piece of IPv6", dataplane.HeldFragment, packettest.Fragments6(udp6.Frame(), 64, 7)[1], 0, "16m40s vip 86dd proto 17 [fd10::5]:0 > [fd10:1::1]:0 icmp -1/-1, 106 bytes"},
+		{"a first piece of IPv6 alone", dataplane.DropFragmentTimeout, packettest.Fragments6(udp6.Frame(), 64, 7)[0], time.Minute,
+			"17m40s vip 86dd proto 17 [fd10::5]:4000 > [fd10:1::1]:99 icmp -1/-1, 118 bytes"},
+		{"LLDP", dataplane.PassEtherType, append(make([]byte, 12), 0x88, 0xcc, 1), 0, "16m40s vip 88cc proto 0 invalid AddrPort > invalid AddrPort icmp -1/-1, 15 bytes"},
 		{"nothing", dataplane.DropTruncated, nil, 0, "16m40s vip 0000 proto 0 invalid AddrPort > invalid AddrPort icmp -1/-1, 0 bytes"},
 		{"half a header", dataplane.DropTruncated, udp.Frame()[:20], 0, "16m40s vip 0800 proto 0 0.0.0.0:0 > 0.0.0.0:0 icmp -1/-1, 20 bytes"},
 		{"a piece", dataplane.HeldFragment, pieces[1], 0, "16m40s vip 0800 proto 17 10.10.3.5:0 > 10.10.1.1:0 icmp -1/-1, 78 bytes"},
@@ -50,7 +58,7 @@ func TestLedgerLast(t *testing.T) {
 		{"forwarded", dataplane.Forward, toServer.Frame(), 0, "none"},
 	} {
 		w := newWorld(nil)
-		w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m\n-A -u 10.10.1.1:80 -s rr\n-a -u 10.10.1.1:80 -r 10.20.0.11 -m")
+		w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m\n-A -u 10.10.1.1:80 -s rr\n-a -u 10.10.1.1:80 -r 10.20.0.11 -m\n-A -t [fd10:1::1]:80")
 		w.batch(frame(0, tt.frame))
 		w.now += tt.later
 		w.batch()

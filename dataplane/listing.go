@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 
@@ -22,11 +21,11 @@ func (d *Director) Snapshot() ipvs.Snapshot {
 	defer thaw()
 	snap := ipvs.Snapshot{At: d.frozenClock(), Services: d.servicesFrozen()}
 	for _, s := range d.shards {
-		snap.Entries += s.table.Len()
+		snap.Entries += s.entries()
 	}
 	d.templates.mu.Lock()
 	defer d.templates.mu.Unlock()
-	snap.Entries += d.templates.table.Len()
+	snap.Entries += d.templates.entries()
 	return snap
 }
 
@@ -57,11 +56,17 @@ func (d *Director) servicesFrozen() []ipvs.ServiceStatus {
 // that come and go meanwhile may or may not be among them.
 func (d *Director) Connections(yield func(ipvs.ConnStatus) bool) {
 	for _, s := range d.shards {
-		if !d.list(&s.mu, s.table, s, yield) {
+		for _, t := range s.tables() {
+			if !d.list(&s.mu, t, s, yield) {
+				return
+			}
+		}
+	}
+	for _, t := range d.templates.tables() {
+		if !d.list(&d.templates.mu, t, d.shards[0], yield) {
 			return
 		}
 	}
-	d.list(&d.templates.mu, d.templates.table, d.shards[0], yield)
 }
 
 // Load returns how many shards there are, how many connections their tables
@@ -69,7 +74,7 @@ func (d *Director) Connections(yield func(ipvs.ConnStatus) bool) {
 func (d *Director) Load() (shards, conns, most int) {
 	for _, s := range d.shards {
 		s.mu.Lock()
-		conns += s.table.Len()
+		conns += s.entries()
 		s.mu.Unlock()
 	}
 	most = d.cfg.MaxConns
@@ -88,8 +93,12 @@ func (d *Director) list(mu *sync.Mutex, t *conntrack.Table, s *Shard, yield func
 		batch = batch[:0]
 		now, v := d.clock(s), d.view.Load()
 		mu.Lock()
-		next = t.Range(next, slice, func(_ conntrack.Ref, c *conntrack.Conn) bool {
-			batch = append(batch, connStatus(v, c, now))
+		next = t.Range(next, slice, func(r conntrack.Ref, c *conntrack.Conn) bool {
+			var e *conntrack.Ends6
+			if c.Is(conntrack.V6) {
+				e = t.Ends6(r)
+			}
+			batch = append(batch, connStatus(v, c, e, now))
 			return true
 		})
 		mu.Unlock()
@@ -112,19 +121,22 @@ func (d *Director) clock(s *Shard) time.Duration {
 	return s.now
 }
 
-func connStatus(v *view, c *conntrack.Conn, now time.Duration) ipvs.ConnStatus {
+// connStatus returns an entry as listings have it; e has its addresses if it is of
+// IPv6.
+func connStatus(v *view, c *conntrack.Conn, e *conntrack.Ends6, now time.Duration) ipvs.ConnStatus {
 	template := c.Is(conntrack.Template)
 	var service ipvs.ServiceKey
 	if t := v.destinationOf(c.Dest); t != nil {
 		service = t.key.service
 	}
+	ends := v.endsRecord(c, e)
 	return ipvs.ConnStatus{
 		Proto:    ipvs.Protocol(c.Proto),
 		State:    conntrack.StateName(c.Proto, c.State, template),
 		Expires:  max(c.Deadline-now, 0),
-		Client:   netip.AddrPortFrom(Addr4(c.CIP), c.CPort),
-		Virtual:  netip.AddrPortFrom(Addr4(c.VIP), c.VPort),
-		Dest:     netip.AddrPortFrom(Addr4(c.RIP), c.RPort),
+		Client:   ends.client(),
+		Virtual:  ends.virtual(),
+		Dest:     ends.server(),
 		Service:  service,
 		InPkts:   c.InPkts,
 		Mark:     c.Mark,

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"net/netip"
 	"time"
 
 	"natlb/conntrack"
@@ -17,8 +18,8 @@ const HostLink = 0xff
 // host, and what the host answers leaves it without the director: so only a VIP
 // of the host can be served, and nothing translated. TTL and size do not count, as
 // the packet is at its end.
-func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn) Verdict {
-	if c.Masq() || !s.view.host.IsLocal(c.VIP) {
+func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref) Verdict {
+	if c.Masq() || !s.isLocalVIP(c, r) {
 		return DropLocalServer
 	}
 	if f.Offload.Super() && p.Proto == rewrite.ProtoUDP {
@@ -30,6 +31,15 @@ func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn) Verdict 
 	}
 	s.out.put(HostLink, f.Data[:p.End], Offload{})
 	return Forward
+}
+
+// isLocalVIP reports whether the VIP of connection c, which is r, is an address of
+// the host.
+func (s *Shard) isLocalVIP(c *conntrack.Conn, r conntrack.Ref) bool {
+	if c.Is(conntrack.V6) {
+		return s.view.host.IsLocal6(s.ends(r).VIP)
+	}
+	return s.view.host.IsLocal(c.VIP)
 }
 
 func (s *Shard) deliverDatagrams(f *Frame, p *rewrite.Packet) Verdict {
@@ -50,10 +60,18 @@ func (s *Shard) deliverDatagrams(f *Frame, p *rewrite.Packet) Verdict {
 // localServerEvent returns the event of a server that is given an address of the
 // host, at which packets will not arrive.
 func (d *Director) localServerEvent(c *ipvs.Change, now time.Duration) (ipvs.Event, bool) {
-	if c.Kind != ipvs.AddDestination && c.Kind != ipvs.EditDestination || !d.host.IsLocal(Number4(c.Destination.Addr.Addr())) {
+	if c.Kind != ipvs.AddDestination && c.Kind != ipvs.EditDestination || !isLocal(d.host, c.Destination.Addr.Addr()) {
 		return ipvs.Event{}, false
 	}
 	key := c.Service.Key
-	served := c.Destination.Method != ipvs.Masq && (key.IsMark() || d.host.IsLocal(Number4(key.VIP.Addr())))
+	served := c.Destination.Method != ipvs.Masq && (key.IsMark() || isLocal(d.host, key.VIP.Addr()))
 	return ipvs.Event{Kind: ipvs.EventLocalServer, At: now, Service: key, Server: c.Destination.Addr, Method: c.Destination.Method}, !served
+}
+
+// isLocal reports whether an address of either family is the host's own.
+func isLocal(h Host, a netip.Addr) bool {
+	if a.Is4() {
+		return h.IsLocal(Number4(a))
+	}
+	return h.IsLocal6(rewrite.Addr6Of(a))
 }

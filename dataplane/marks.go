@@ -19,7 +19,8 @@ func (m *marks) of(p *rewrite.Packet, link string) uint32 {
 		return 0
 	}
 	return m.program.Mark(&classify.Packet{
-		Src: p.Src, Dst: p.Dst, SrcPort: p.SrcPort, DstPort: p.DstPort, Proto: p.Proto, Link: link,
+		Src: p.Src, Dst: p.Dst, Src6: classify.Addr6(p.Src6), Dst6: classify.Addr6(p.Dst6), V6: p.V6,
+		SrcPort: p.SrcPort, DstPort: p.DstPort, Proto: p.Proto, Link: link,
 	})
 }
 

@@ -28,7 +28,7 @@ type waitingFrame struct {
 	data    []byte
 	off     Offload
 	in      uint8 // link it came in by
-	dst     uint32
+	dst     address
 	origin  origin
 	sent    Verdict // its verdict once it leaves
 	frames  uint64  // received frames that get this verdict; 0 in all but the first piece of a packet
@@ -38,7 +38,7 @@ type waitingFrame struct {
 
 // hold keeps a copy of data.
 func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
-	if len(w.frames) == maxWaiting || w.bytes+len(data) > maxWaitingBytes || w.waitingFor(o.dst) == maxWaitingEach {
+	if len(w.frames) == maxWaiting || w.bytes+len(data) > maxWaitingBytes || w.waitingFor(o.hop.destination()) == maxWaitingEach {
 		return DropNeighbourFull
 	}
 	w.bytes += len(data)
@@ -47,14 +47,30 @@ func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
 		buf, w.spare = w.spare[n-1], w.spare[:n-1]
 	}
 	w.frames = append(w.frames, waitingFrame{
-		data: append(buf[:0], data...), off: off, in: o.f.Link, dst: o.dst, origin: o.origin,
+		data: append(buf[:0], data...), off: off, in: o.f.Link, dst: o.hop.destination(), origin: o.origin,
 		sent: o.sent, frames: o.frames, until: o.now + waitingTime, pending: !o.hop.Failed,
 	})
 	o.frames = 0
 	return HeldNeighbour
 }
 
-func (w *neighbours) waitingFor(dst uint32) (n int) {
+// destination returns what the way leads to.
+func (h *Hop) destination() address {
+	if h.to6 != (rewrite.Addr6{}) {
+		return address6(h.to6)
+	}
+	return address4(h.to)
+}
+
+// wayToAddress returns the way to an address of either family.
+func (s *Shard) wayToAddress(a address) *Hop {
+	if a.v6 {
+		return s.routes.lookup6(s.view.host, a.Addr6)
+	}
+	return s.routes.lookup(s.view.host, uint32(a.Lo))
+}
+
+func (w *neighbours) waitingFor(dst address) (n int) {
 	for i := range w.frames {
 		if w.frames[i].dst == dst {
 			n++
@@ -82,7 +98,7 @@ func (s *Shard) retryWaiting(now time.Duration) {
 	kept := w.frames[:0]
 	for i := range w.frames {
 		h := &w.frames[i]
-		hop := s.routes.lookup(s.view.host, h.dst)
+		hop := s.wayToAddress(h.dst)
 		if !hop.Failed {
 			h.pending = true
 		}
@@ -120,13 +136,21 @@ func (h *waitingFrame) lost(hop *Hop, now time.Duration) bool {
 	return hop.Kind != HopForward || hop.Failed && h.pending || now >= h.until
 }
 
+// lookup returns the way to an address of either family.
+func lookup(h Host, a address) Hop {
+	if a.v6 {
+		return h.Lookup6(a.Addr6)
+	}
+	return h.Lookup(uint32(a.Lo))
+}
+
 // outline returns what can be told of the waiting frames without their bytes,
 // those left out that view lets go.
 func (w *neighbours) outline(v *view, now time.Duration) neighbours {
 	o := neighbours{view: v}
 	for i := range w.frames {
 		h := w.frames[i]
-		if hop := v.host.Lookup(h.dst); hop.Resolved || h.lost(&hop, now) {
+		if hop := lookup(v.host, h.dst); hop.Resolved || h.lost(&hop, now) {
 			continue
 		}
 		o.bytes += len(h.data)
@@ -143,29 +167,35 @@ func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 	var p, answer, quoted rewrite.Packet
 	data := h.data
 	if n := int(h.origin.inner); n > 0 { // as it was before it went into the tunnel
-		if rewrite.ParseIPv4(data, &p) != rewrite.FaultNone || p.Fragment() {
+		if rewrite.Parse(data, &p) != rewrite.FaultNone || p.Fragment() {
 			return DropNeighbourFailed // what is behind the headers of a piece is anybody's
 		}
 		data = data[n:]
 		copy(data[:rewrite.EthernetLen], h.data)
+		rewrite.SetEtherType(data)
 	}
-	if h.origin.src == 0 || rewrite.ParseIPv4(data, &p) != rewrite.FaultNone {
+	if h.origin.src == 0 && h.origin.src6 == (rewrite.Addr6{}) || rewrite.Parse(data, &p) != rewrite.FaultNone {
 		return DropNeighbourFailed
 	}
-	if !s.dir.limiter.allow(p.Src, now) {
+	if !s.dir.limiter.allowError(&p, now) {
 		return DropLimited
 	}
 	dst := s.out.room(rewrite.MaxICMPError)
 	if dst == nil {
 		return DropNoBuffer
 	}
-	a := rewrite.ICMPAnswer{Type: 3, Code: 1, Src: h.origin.src}
+	a := rewrite.HostUnreachable.About(&p, 0)
+	a.Src, a.Src6 = h.origin.src, h.origin.src6
 	n := rewrite.ICMPError(dst, data, &p, s.view.host.Link(h.in).MAC, a)
 	if n == 0 {
 		return DropNeighbourFailed
 	}
-	if h.origin.vport != 0 && rewrite.ParseIPv4(dst[:n], &answer) == rewrite.FaultNone && rewrite.ParseQuoted(dst[:n], &answer, &quoted) {
-		rewrite.TranslateICMPOut(dst[:n], &answer, &quoted, h.origin.src, h.origin.vport)
+	if h.origin.vport != 0 && rewrite.Parse(dst[:n], &answer) == rewrite.FaultNone && rewrite.ParseQuoted(dst[:n], &answer, &quoted) {
+		if p.V6 {
+			rewrite.TranslateICMPOut6(dst[:n], &answer, &quoted, h.origin.src6, h.origin.vport)
+		} else {
+			rewrite.TranslateICMPOut(dst[:n], &answer, &quoted, h.origin.src, h.origin.vport)
+		}
 	}
 	s.out.put(h.in, dst[:n], Offload{})
 	return AnswerUnreachable

@@ -7,7 +7,8 @@ import (
 
 // pathMTUs remembers what routers on the way to tunnel servers have said about
 // the greatest packet. All shards share it without a lock: an entry is one word,
-// and two servers in one place push each other out, which costs an error more.
+// and two servers in one place push each other out, which costs an error more. Of IPv6
+// a server goes by the hash of its address.
 type pathMTUs struct {
 	entries [1 << pathBits]atomic.Uint64 // address, MTU, minute of the word
 }
@@ -17,6 +18,28 @@ const (
 	pathMinutes = 10  // how long a word holds, as in the kernel (mtu_expires)
 	leastPath   = 552 // below it a word is not believed (min_pmtu)
 )
+
+// pathMTU returns the greatest packet on the way to a server, whose first link takes
+// most.
+func (d *Director) pathMTU(srv *serverView, most int, now time.Duration) int {
+	if srv.v6 {
+		return d.paths6.mtu(spread6(srv.addr6), most, now)
+	}
+	return d.paths.mtu(srv.addr, most, now)
+}
+
+// learnMTU notes that packets to a server may be mtu bytes long.
+func (d *Director) learnMTU(srv *serverView, mtu uint32, now time.Duration) {
+	mtu = min(mtu, 65535)
+	if srv.v6 {
+		if mtu != 0 {
+			mtu = max(mtu, minimumMTU6) // less is not believed (RFC 8201 section 4)
+		}
+		d.paths6.learn(spread6(srv.addr6), uint16(mtu), now)
+		return
+	}
+	d.paths.learn(srv.addr, uint16(mtu), now)
+}
 
 func (m *pathMTUs) entry(dst uint32) *atomic.Uint64 { return &m.entries[spread(dst)>>(32-pathBits)] }
 

@@ -90,7 +90,7 @@ func (p *plan) check(c *ipvs.Change) error {
 	case ipvs.DeleteService:
 		p.services[key] = &planned{anew: true, servers: map[netip.AddrPort]bool{}}
 	case ipvs.AddDestination:
-		if !server.addr.Addr().Is4() {
+		if !server.addr.IsValid() || server.addr.Addr().Is6() != key.Is6() && c.Destination.Method != ipvs.Tunnel {
 			return ipvs.ErrDifferentFamily
 		}
 		if p.hasServer(server) {
@@ -130,8 +130,8 @@ func (p *plan) check(c *ipvs.Change) error {
 
 func (p *plan) addService(s ipvs.Service) error {
 	switch {
-	case s.Key.Is6() || !s.Key.IsMark() && !s.Key.VIP.Addr().Is4():
-		return ipvs.ErrUnsupported
+	case !s.Key.IsMark() && !s.Key.VIP.IsValid():
+		return ipvs.ErrInvalid
 	case p.of(s.Key).exists:
 		return ipvs.ErrServiceExists
 	}

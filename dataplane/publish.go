@@ -74,16 +74,25 @@ func (b *viewBook) takeServers(live []*destination) {
 
 // view returns what packets need to know of the service as it is now.
 func (s *service) view() *serviceView {
-	return &serviceView{
-		service: s, flags: s.cfg.Flags, port: s.key.VIP.Port(), wildcard: s.cfg.Wildcard,
+	v := &serviceView{
+		service: s, flags: s.cfg.Flags, port: s.key.VIP.Port(), wildcard: s.cfg.Wildcard, prefix: int(s.cfg.PrefixLen),
 		timeout: time.Duration(s.cfg.PersistTimeout) * time.Second,
 	}
+	if v.prefix == 0 {
+		v.prefix = 128
+	}
+	return v
 }
 
 // view returns what packets need to know of the server as it is now.
 func (t *destination) view() serverView {
-	return serverView{
-		RealServer: t.server, service: t.service, addr: Number4(t.cfg.Addr.Addr()), port: t.cfg.Addr.Port(),
-		method: t.cfg.Method, tunnel: tunnelOf(t.cfg.Tunnel), proto: uint8(t.key.service.Proto),
+	rip := addressOf(t.cfg.Addr.Addr())
+	v := serverView{
+		RealServer: t.server, service: t.service, addr: uint32(rip.Lo), port: t.cfg.Addr.Port(),
+		method: t.cfg.Method, tunnel: tunnelOf(t.cfg.Tunnel, rip.v6), proto: uint8(t.key.service.Proto), v6: rip.v6,
 	}
+	if rip.v6 {
+		v.addr, v.addr6 = rip.Fold(), rip.Addr6
+	}
+	return v
 }

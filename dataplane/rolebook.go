@@ -44,7 +44,7 @@ func (b *roleBook) addService(vip netip.Addr) {
 	if vip.Is4() {
 		fresh = b.four.addService(Number4(vip))
 	} else {
-		fresh = b.six.addService(Number6(vip))
+		fresh = b.six.addService(rewrite.Addr6Of(vip))
 	}
 	if fresh {
 		b.owned = append(b.owned, vip)
@@ -55,7 +55,7 @@ func (b *roleBook) dropService(vip netip.Addr) {
 	if vip.Is4() {
 		b.four.dropService(Number4(vip))
 	} else {
-		b.six.dropService(Number6(vip))
+		b.six.dropService(rewrite.Addr6Of(vip))
 	}
 }
 
@@ -64,7 +64,7 @@ func (b *roleBook) addServer(rip netip.Addr) {
 	if rip.Is4() {
 		fresh = b.four.stick(Number4(rip), roleServer)
 	} else {
-		fresh = b.six.stick(Number6(rip), roleServer)
+		fresh = b.six.stick(rewrite.Addr6Of(rip), roleServer)
 	}
 	if fresh {
 		b.servers = append(b.servers, rip)
@@ -79,7 +79,7 @@ func (b *roleBook) setMarked(vips []netip.Addr) {
 		if vip.Is4() {
 			b.four.mark(Number4(vip))
 		} else {
-			b.six.mark(Number6(vip))
+			b.six.mark(rewrite.Addr6Of(vip))
 		}
 	}
 }

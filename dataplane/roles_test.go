@@ -17,7 +17,7 @@ type localHost struct {
 }
 
 func (h localHost) IsLocal(a uint32) bool         { return h.local[Addr4(a)] }
-func (h localHost) IsLocal6(a rewrite.Addr6) bool { return h.local[Addr6(a)] }
+func (h localHost) IsLocal6(a rewrite.Addr6) bool { return h.local[a.Addr()] }
 
 // TestRolesMatchModel changes services, servers, marks and the host, of both
 // families, and asks for the roles of every address there is.
@@ -85,7 +85,7 @@ func TestRolesMatchModel(t *testing.T) {
 				if a.Is4() {
 					got = table.of(Number4(a))
 				} else {
-					got = table.of6(Number6(a))
+					got = table.of6(rewrite.Addr6Of(a))
 				}
 				if got != want {
 					t.Fatalf("%v has roles %b, want %b", a, got, want)

@@ -179,7 +179,7 @@ func act(t *testing.T, w *world, line int, words []string) []string {
 		w.batch()
 		return w.output()
 	case "announce":
-		w.shard.Announce([]uint32{be(netip.MustParseAddr(words[1]))})
+		w.shard.Announce([]netip.Addr{netip.MustParseAddr(words[1])})
 		w.batch()
 		return w.output()
 	case "conns":

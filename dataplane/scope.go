@@ -5,6 +5,7 @@ import (
 
 	"natlb/internal/classify"
 	"natlb/ipvs"
+	"natlb/rewrite"
 )
 
 // Scope is what of the network a director deals with.
@@ -50,7 +51,7 @@ func (d *Director) role(a netip.Addr) role {
 	case a.Is4():
 		return v.roles.of(Number4(a))
 	case a.Is6():
-		return v.roles.of6(Number6(a))
+		return v.roles.of6(rewrite.Addr6Of(a))
 	}
 	return 0
 }

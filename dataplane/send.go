@@ -12,13 +12,15 @@ type origin struct {
 	src   uint32 // the VIP, or the director's own address
 	vport uint16 // of a packet that was rewritten for a real server, else 0
 	inner uint8  // length of the headers that were put in front of it for a tunnel
+
+	src6 rewrite.Addr6 // src of an IPv6 packet
 }
 
 // send hands a rewritten packet to its outlet in the form that the outlet
 // takes: whole, or cut where its offloads or MTU ask for it. It returns sent,
 // or that the packet is held or could not be cut.
 func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdict, now time.Duration) Verdict {
-	out := outgoing{f: f, hop: hop, mtu: hop.MTU, origin: o, sent: sent, now: now, dst: hop.to, frames: s.framesOf()}
+	out := outgoing{f: f, hop: hop, mtu: hop.MTU, origin: o, sent: sent, now: now, frames: s.framesOf()}
 	caps := s.dir.cfg.Links[hop.Link].Caps
 	segment := segmentLen(f, p)
 	switch {
@@ -45,7 +47,6 @@ type outgoing struct {
 	origin origin
 	sent   Verdict
 	now    time.Duration
-	dst    uint32 // what hop is the way to, host byte order
 	frames uint64 // received frames that the packet came in; 0 once a held piece stands for them
 }
 
@@ -106,7 +107,7 @@ func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 			continue
 		}
 		var segment rewrite.Packet
-		rewrite.ParseIPv4(room[:length], &segment)
+		rewrite.Parse(room[:length], &segment)
 		v = s.cut(o, room[:length], &segment)
 	}
 	return o.verdict(v)
@@ -144,19 +145,19 @@ func (s *Shard) cut(o *outgoing, data []byte, p *rewrite.Packet) Verdict {
 // it came, unless the MTU asks for smaller ones (semantics 5.9).
 func (s *Shard) sendFragments(o *outgoing, p *rewrite.Packet) Verdict {
 	v := o.sent
-	header := p.L4 - p.L3
-	most := (o.mtu - header) &^ 7
+	most := (o.mtu - rewrite.FragmentHeaders(p)) &^ 7
 	if most < 8 {
 		return DropTooBig
 	}
 	for _, cut := range s.frags.cuts {
 		for from := int(cut.from); from < int(cut.to); from += most {
 			to := min(from+most, int(cut.to))
-			room := s.out.room(p.L4 + to - from)
+			room := s.out.room(rewrite.EthernetLen + rewrite.FragmentHeaders(p) + to - from)
 			if room == nil {
 				return o.verdict(DropNoBuffer)
 			}
 			n := rewrite.FragmentAt(room, o.f.Data, p, from, to)
+			s.out.trim(room, n)
 			v = s.hand(o, room[:n], Offload{})
 		}
 	}
@@ -168,9 +169,12 @@ func (s *Shard) sendFragments(o *outgoing, p *rewrite.Packet) Verdict {
 func (s *Shard) emitAnswer(link uint8, data []byte, sent Verdict) Verdict {
 	mtu := s.view.host.Link(link).MTU
 	var p rewrite.Packet
-	if len(data)-rewrite.EthernetLen <= mtu || mtu == 0 || rewrite.ParseIPv4(data, &p) != rewrite.FaultNone {
+	if len(data)-rewrite.EthernetLen <= mtu || mtu == 0 || rewrite.Parse(data, &p) != rewrite.FaultNone {
 		s.out.put(link, data, Offload{})
 		return sent
+	}
+	if p.V6 {
+		p.ID = s.dir.nextID()
 	}
 	n := rewrite.FragmentCount(&p, mtu)
 	for i := range n {
@@ -188,7 +192,7 @@ func (s *Shard) emitAnswer(link uint8, data []byte, sent Verdict) Verdict {
 // want remembers that a neighbour should be resolved or confirmed.
 func (s *Shard) want(o *outgoing) {
 	const most = 64 // per batch
-	ask := Resolve{Link: o.hop.Link, Dst: o.dst}
+	ask := Resolve{Link: o.hop.Link, Dst: o.hop.to, Dst6: o.hop.to6}
 	for _, r := range s.resolve {
 		if r == ask {
 			return

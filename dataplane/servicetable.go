@@ -141,7 +141,7 @@ func (b *viewBook) takeServices(live map[ipvs.ServiceKey]*service) {
 			e := endpointOf(uint8(key.Proto), Number4(vip), key.VIP.Port())
 			b.four.take(key, e, servicePart(e), v)
 		default:
-			e := endpoint6Of(uint8(key.Proto), Number6(vip), key.VIP.Port())
+			e := endpoint6Of(uint8(key.Proto), rewrite.Addr6Of(vip), key.VIP.Port())
 			b.six.take(key, e, servicePart6(e), v)
 		}
 	}

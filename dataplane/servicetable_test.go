@@ -60,7 +60,7 @@ func TestServicesOfBothFamilies(t *testing.T) {
 			if addr.Is4() {
 				got = v.find(mark, uint8(proto), Number4(addr), port)
 			} else {
-				got = v.find6(mark, uint8(proto), Number6(addr), port)
+				got = v.find6(mark, uint8(proto), rewrite.Addr6Of(addr), port)
 			}
 			want := slowFind(live, mark, proto, addr, port)
 			if (got == nil) != (want == nil) || got != nil && got.service != want {

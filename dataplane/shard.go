@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -29,15 +30,16 @@ type Shard struct {
 	mu       sync.Mutex
 	now      time.Duration
 	view     *view
-	table    *conntrack.Table
+	table    *conntrack.Table // of IPv4
+	table6   *conntrack.Table // of IPv6
 	counts   counts
 	ledger   ledger
 	routes   routeCache
 	frags    fragments
 	waiting  neighbours
-	sweep    conntrack.Ref // next entry to look at for servers that are gone, 0: no sweep
-	ending   ipvs.Reason   // why an entry that ends now does; 0: its time is up
-	announce []uint32      // VIPs to announce by ARP in the next batch
+	sweep    [2]conntrack.Ref // of either table: next entry to look at for servers that are gone, 0: no sweep
+	ending   ipvs.Reason      // why an entry that ends now does; 0: its time is up
+	announce []netip.Addr     // VIPs to announce in the next batch
 	journal  journal
 	taps     []*Tap // mostly none; see tapped
 	rivals   int    // claims to a VIP that this batch has written down
@@ -45,8 +47,9 @@ type Shard struct {
 	out     outbox
 	pkt     rewrite.Packet
 	quoted  rewrite.Packet
-	passing conntrack.Conn // of a one-packet service
-	flow    sched.Flow     // here because schedulers, behind an interface, make it escape
+	passing conntrack.Conn  // of a one-packet service
+	ends1   conntrack.Ends6 // its addresses, of IPv6
+	flow    sched.Flow      // here because schedulers, behind an interface, make it escape
 	resolve []Resolve
 	ahead   [MaxBatch]uint32 // hashes of a batch's clients
 
@@ -62,9 +65,7 @@ const expireBudget = 512
 
 func newShard(d *Director, id, arena int) *Shard {
 	s := &Shard{dir: d, id: id, out: newOutbox(arena)}
-	s.table = conntrack.NewTable(conntrack.Config{
-		Seed: d.cfg.Seed, Max: d.cfg.MaxConns, Died: s.died,
-	})
+	s.table, s.table6 = newTables(d, s.died)
 	s.frags.init()
 	s.journal.records = make([]record, 0, journalQuiet)
 	return s
@@ -90,6 +91,7 @@ func (s *Shard) open(now time.Duration) time.Duration {
 		s.routes.reset()
 	}
 	s.table.Expire(now, expireBudget)
+	s.table6.Expire(now, expireBudget)
 	s.sweepGone()
 	if s.id == 0 {
 		s.dir.templates.expire(s, now)
@@ -134,10 +136,10 @@ func (s *Shard) Unresolved() []Resolve { return s.resolve }
 func (s *Shard) NextTimer(now time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sweep != 0 {
+	if s.sweep != [2]conntrack.Ref{} {
 		return 0
 	}
-	next := min(s.table.NextExpiry(now), s.frags.nextExpiry(now), s.waiting.nextExpiry(now))
+	next := min(s.table.NextExpiry(now), s.table6.NextExpiry(now), s.frags.nextExpiry(now), s.waiting.nextExpiry(now))
 	if s.id == 0 {
 		next = min(next, s.dir.templates.nextExpiry(now))
 	}
@@ -171,6 +173,8 @@ func (s *Shard) process(f *Frame, now time.Duration) Verdict {
 	switch binary.BigEndian.Uint16(f.Data[12:]) {
 	case etherTypeIPv4:
 		return s.ipv4(f, now)
+	case etherTypeIPv6:
+		return s.ipv6(f, now)
 	case etherTypeARP:
 		return s.arp(f)
 	}
@@ -183,8 +187,30 @@ func (s *Shard) ipv4(f *Frame, now time.Duration) Verdict {
 	if f.Type != ToHost {
 		return PassHost // IPVS looks only at frames addressed to the host
 	}
+	return s.ip(f, rewrite.ParseIPv4(f.Data, &s.pkt), now)
+}
+
+// ipv6 does so for IPv6. Neighbours ask for VIPs by multicast; nothing else of it is
+// for a director.
+func (s *Shard) ipv6(f *Frame, now time.Duration) Verdict {
+	if f.Type != ToHost && f.Type != Multicast {
+		return PassHost
+	}
+	fault := rewrite.ParseIPv6(f.Data, &s.pkt)
+	if p := &s.pkt; fault == rewrite.FaultNone && p.Proto == rewrite.ProtoICMPv6 &&
+		(p.ICMPType == rewrite.ICMPv6Solicitation || p.ICMPType == rewrite.ICMPv6Advert) {
+		return s.discovery(f, p)
+	}
+	if f.Type != ToHost {
+		return PassHost
+	}
+	return s.ip(f, fault, now)
+}
+
+// ip handles the packet in s.pkt, which was read from f with that fault.
+func (s *Shard) ip(f *Frame, fault rewrite.Fault, now time.Duration) Verdict {
 	p := &s.pkt
-	switch rewrite.ParseIPv4(f.Data, p) {
+	switch fault {
 	case rewrite.FaultNone:
 	case rewrite.FaultTruncated:
 		return DropTruncated
@@ -198,7 +224,7 @@ func (s *Shard) ipv4(f *Frame, now time.Duration) Verdict {
 	default:
 		return DropHeader
 	}
-	if !knownOffload(&f.Offload) || f.Offload.Super() && p.Proto == rewrite.ProtoSCTP || f.Offload.Partial() && int(f.Offload.CsumStart) != p.L4 {
+	if !knownOffload(&f.Offload, p.V6) || f.Offload.Super() && p.Proto == rewrite.ProtoSCTP || f.Offload.Partial() && int(f.Offload.CsumStart) != p.L4 {
 		return s.foreignOffload(p)
 	}
 	if p.Fragment() {
@@ -211,11 +237,15 @@ func (s *Shard) ipv4(f *Frame, now time.Duration) Verdict {
 }
 
 // knownOffload reports whether natlb can forward a frame with this metadata.
-func knownOffload(o *Offload) bool {
+func knownOffload(o *Offload, v6 bool) bool {
 	switch o.GSO &^ GSOECN {
 	case GSONone:
 		return true
-	case GSOTCPv4, GSOUDPL4:
+	case GSOTCPv4:
+		return !v6 && o.GSOSize > 0
+	case GSOTCPv6:
+		return v6 && o.GSOSize > 0
+	case GSOUDPL4:
 		return o.GSOSize > 0
 	}
 	return false
@@ -233,10 +263,10 @@ func (s *Shard) foreignOffload(p *rewrite.Packet) Verdict {
 
 // concerns reports whether a packet has to do with a VIP or a real server.
 func (s *Shard) concerns(p *rewrite.Packet) bool {
-	return s.view.marks != nil || s.view.roles.of(p.Dst)|s.view.roles.of(p.Src) != 0
+	return s.view.marks != nil || s.view.roles.dst(p)|s.view.roles.src(p) != 0
 }
 
-// packet decides about one whole IPv4 packet.
+// packet decides about one whole packet.
 func (s *Shard) packet(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	if s.view.idle {
 		return s.accept(f, p, now) // without a service IPVS is off the path (semantics 5.1)
@@ -244,13 +274,11 @@ func (s *Shard) packet(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	if s.view.steering.shards > 1 && s.elsewhere(f, p) {
 		return HandedOver
 	}
-	switch p.Proto {
-	case rewrite.ProtoTCP, rewrite.ProtoUDP, rewrite.ProtoSCTP:
+	switch {
+	case rewrite.CarriesPorts(p.Proto):
 		return s.transport(f, p, now)
-	case rewrite.ProtoICMP:
-		if rewrite.IsTranslatedICMPError(p.ICMPType) {
-			return s.icmpError(f, p, now)
-		}
+	case p.IsTranslatedError():
+		return s.icmpError(f, p, now)
 	}
 	return s.accept(f, p, now)
 }

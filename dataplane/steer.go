@@ -23,7 +23,7 @@ type steering struct {
 }
 
 // of returns the shard of a client, whose address and port are in host byte
-// order.
+// order. An IPv6 address counts folded.
 func (st steering) of(addr uint32, port uint16) int {
 	if st.byAddress {
 		port = 0
@@ -46,7 +46,7 @@ func (d *Director) steers(v *view) {
 	}
 	if was := d.view.Load(); was != nil {
 		v.resteered = was.resteered
-		if was.steering != st && slices.ContainsFunc(d.shards, func(s *Shard) bool { return s.table.Len() > 0 }) {
+		if was.steering != st && slices.ContainsFunc(d.shards, func(s *Shard) bool { return s.entries() > 0 }) {
 			v.resteered = true
 		}
 	}
@@ -69,8 +69,9 @@ type handed struct {
 	frame Frame
 	to    int
 	asked asked
-	cuts  []span // of a packet that came in pieces
-	held  uint64 // frames that these were, the last not counted
+	cuts  []span         // of a packet that came in pieces
+	like  rewrite.Packet // how to cut that again
+	held  uint64         // frames that these were, the last not counted
 }
 
 // handedList is a list that keeps its elements' memory.
@@ -90,19 +91,16 @@ func (l *handedList) add() *handed {
 // elsewhere hands a packet over to the shard that has, or is to have, its
 // connection. It reports false when that is this one, or when it does not matter.
 func (s *Shard) elsewhere(f *Frame, p *rewrite.Packet) bool {
-	switch p.Proto {
-	case rewrite.ProtoTCP, rewrite.ProtoUDP, rewrite.ProtoSCTP:
+	if rewrite.CarriesPorts(p.Proto) {
 		return s.passes(f, p)
-	case rewrite.ProtoICMP:
-		q := &s.quoted
-		if !rewrite.IsTranslatedICMPError(p.ICMPType) || !rewrite.ParseQuoted(f.Data, p, q) {
-			return false
-		}
-		s.aboutTunnel(f, q)
-		// The quoted packet went the other way.
-		return s.passes(f, &rewrite.Packet{Src: q.Dst, SrcPort: q.DstPort, Dst: q.Src, DstPort: q.SrcPort, Proto: q.Proto})
 	}
-	return false
+	q := &s.quoted
+	if !p.IsTranslatedError() || !rewrite.ParseQuoted(f.Data, p, q) {
+		return false
+	}
+	s.aboutTunnel(f, q)
+	as := reversed(q) // the quoted packet went the other way
+	return s.passes(f, &as)
 }
 
 // passes does so for a packet with the endpoints and the protocol of p.
@@ -136,9 +134,9 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 
 // client returns the end of a packet that is the client: the sender, but of what
 // a real server sends, from its own address or as the VIP, to anything else than
-// a VIP.
+// a VIP. Of IPv6 the address is folded.
 func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16) {
-	if v.roles.of(p.Dst)&(roleVIP|roleOwned) == 0 && v.roles.of(p.Src) != 0 && !v.targeted(p) {
+	if v.roles.dst(p)&(roleVIP|roleOwned) == 0 && v.roles.src(p) != 0 && !v.targeted(p) {
 		return p.Dst, p.DstPort
 	}
 	return p.Src, p.SrcPort
@@ -149,7 +147,7 @@ func (v *view) targeted(p *rewrite.Packet) bool {
 	if len(v.targets) == 0 {
 		return false
 	}
-	dst := Addr4(p.Dst)
+	dst := dstAddr(p)
 	return slices.ContainsFunc(v.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
 }
 
@@ -166,7 +164,7 @@ func (s *Shard) handOver(f *Frame, to int, asked asked) {
 	h.frame, h.to, h.asked = *f, to, asked
 	h.cuts, h.held = append(h.cuts[:0], s.frags.cuts...), 0
 	if len(h.cuts) > 0 {
-		h.held = s.frags.frames
+		h.like, h.held = s.pkt, s.frags.frames
 	}
 }
 
@@ -189,8 +187,11 @@ func (s *Shard) take(h *handed, now time.Duration) {
 }
 
 func (s *Shard) taken(h *handed, now time.Duration) Verdict {
-	if rewrite.ParseIPv4(h.frame.Data, &s.pkt) != rewrite.FaultNone {
+	if rewrite.Parse(h.frame.Data, &s.pkt) != rewrite.FaultNone {
 		return DropTransport
+	}
+	if len(h.cuts) > 0 {
+		s.pkt.CutLike(&h.like)
 	}
 	return s.packet(&h.frame, &s.pkt, now)
 }

@@ -13,19 +13,23 @@ const sweepBudget = 4096
 // The shards stand still; what a large table has left goes with later batches.
 func (d *Director) startSweep() {
 	for _, s := range d.shards {
-		s.sweep = 1
+		s.sweep = [2]conntrack.Ref{1, 1}
 		s.sweepGone()
 	}
 }
 
 // sweepGone goes on with a sweep. An entry that controls others is left to live.
 func (s *Shard) sweepGone() {
-	if s.sweep == 0 {
+	if s.sweep == [2]conntrack.Ref{} {
 		return
 	}
 	s.ending = ipvs.ServerGone
-	s.sweep = s.table.Sweep(s.sweep, sweepBudget, func(c *conntrack.Conn) bool {
-		return !s.view.servers[c.Dest].Available()
-	})
+	for i, t := range s.tables() {
+		if s.sweep[i] != 0 {
+			s.sweep[i] = t.Sweep(s.sweep[i], sweepBudget, func(c *conntrack.Conn) bool {
+				return !s.view.servers[c.Dest].Available()
+			})
+		}
+	}
 	s.ending = ipvs.NoReason
 }

@@ -59,8 +59,8 @@ type tapRecord struct {
 	proto    uint8
 	state    conntrack.State
 
-	cip, vip, rip, mark uint32
-	cport, vport, rport uint16
+	ends endsRecord
+	mark uint32
 }
 
 // TapFrame is a frame that a tap has seen.
@@ -165,9 +165,7 @@ func (b *tapBuffer) frame(r *tapRecord) TapFrame {
 	}
 	if r.conn {
 		f.Proto, f.Mark, f.Why = ipvs.Protocol(r.proto), r.mark, r.why
-		f.Client = netip.AddrPortFrom(Addr4(r.cip), r.cport)
-		f.Virtual = netip.AddrPortFrom(Addr4(r.vip), r.vport)
-		f.Server = netip.AddrPortFrom(Addr4(r.rip), r.rport)
+		f.Client, f.Virtual, f.Server = r.ends.client(), r.ends.virtual(), r.ends.server()
 		f.State = conntrack.StateName(r.proto, r.state, false)
 	}
 	return f
@@ -202,8 +200,12 @@ func (b *tapBuffer) takeBack() {
 // met is what the packet in the works has turned out to be part of.
 type met struct {
 	conn *conntrack.Conn // nil: no connection, or none yet
+	ref  conntrack.Ref   // which it is
 	why  ipvs.Why        // with a new connection
 }
+
+// meets notes that the packet in the works is of connection c, which is r.
+func (s *Shard) meets(c *conntrack.Conn, r conntrack.Ref) { s.met.conn, s.met.ref = c, r }
 
 // tapped does what decide does to a frame, and lets the taps see it before, and
 // what was sent for it after. A frame that another shard is given is seen there.
@@ -252,7 +254,7 @@ func (t *Tap) fill(r *tapRecord, s *Shard, v Verdict, now time.Duration) {
 	r.seq, r.at, r.verdict = t.seq.Add(1), now, v
 	if c := s.met.conn; c != nil {
 		r.conn, r.why, r.proto, r.state, r.mark = true, s.met.why, c.Proto, c.State, c.Mark
-		r.cip, r.vip, r.rip, r.cport, r.vport, r.rport = c.CIP, c.VIP, c.RIP, c.CPort, c.VPort, c.RPort
+		r.ends = s.view.endsRecord(c, s.endsOf(c, s.met.ref))
 	}
 }
 
@@ -263,7 +265,8 @@ func (s *Shard) tapLate(now time.Duration) {
 		for k := range s.out.frames {
 			f := &s.out.frames[k]
 			s.tapPkt = readForTap(f.Data)
-			s.met = met{conn: s.connOfSent(&s.tapPkt)}
+			s.met = met{}
+			s.findSent(&s.tapPkt)
 			if t.filter.wants(s, f, &s.tapPkt, Forward) {
 				t.sent(s, s.out.frames[k:k+1], Forward, now, true)
 			}
@@ -271,25 +274,25 @@ func (s *Shard) tapLate(now time.Duration) {
 	}
 }
 
-// connOfSent returns the connection of a packet that has been translated already,
-// or nil.
-func (s *Shard) connOfSent(p *rewrite.Packet) *conntrack.Conn {
+// findSent meets the connection of a packet that has been translated already, if
+// there is one.
+func (s *Shard) findSent(p *rewrite.Packet) {
 	if !p.HasPorts() {
-		return nil
+		return
 	}
-	r := s.table.FindOut(p.Proto, p.Dst, p.DstPort, p.Src, p.SrcPort)
+	as := reversed(p)
+	r := s.findOut(&as)
 	if r == 0 {
-		r = s.table.FindIn(&conntrack.Key4{CIP: p.Dst, VIP: p.Src, CPort: p.DstPort, VPort: p.SrcPort, Proto: p.Proto})
+		r = s.findIn(&as)
 	}
-	if r == 0 {
-		return nil
+	if r != 0 {
+		s.meets(s.of(p.V6).At(r), r)
 	}
-	return s.table.At(r)
 }
 
-// readForTap reads what a frame holds; the zero value if that is no IPv4 packet.
+// readForTap reads what a frame holds; the zero value if that is no IP packet.
 func readForTap(frame []byte) (p rewrite.Packet) {
-	if rewrite.ParseIPv4(frame, &p) != rewrite.FaultNone {
+	if rewrite.Parse(frame, &p) != rewrite.FaultNone {
 		return rewrite.Packet{}
 	}
 	return p

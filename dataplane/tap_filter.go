@@ -3,6 +3,7 @@ package dataplane
 import (
 	"net/netip"
 
+	"natlb/conntrack"
 	"natlb/ipvs"
 	"natlb/rewrite"
 )
@@ -17,19 +18,27 @@ type TapFilter struct {
 }
 
 // wants reports whether the filter lets a frame through that p was read from
-// before it was decided about; p is zero if it is no IPv4 packet. The shard is held.
+// before it was decided about; p is zero if it is no IP packet. The shard is held.
 func (t *TapFilter) wants(s *Shard, f *Frame, p *rewrite.Packet, v Verdict) bool {
 	if t.Verdicts != ([NumVerdicts]bool{}) && !t.Verdicts[v] {
 		return false
 	}
 	if c := s.met.conn; c != nil {
 		return (t.Service == ipvs.ServiceKey{} || s.view.serviceOf(c.Dest) == t.Service) &&
-			(!t.Server.IsValid() || hasEnd(t.Server, c.RIP, c.RPort)) &&
-			(!t.Client.IsValid() || t.Client.Contains(Addr4(c.CIP)))
+			(!t.Server.IsValid() || hasEnd(t.Server, s.view.servers[c.Dest].address().addr(), c.RPort)) &&
+			(!t.Client.IsValid() || t.Client.Contains(s.clientOf(c, s.met.ref)))
 	}
 	return (t.Service == ipvs.ServiceKey{} || t.concernsService(s, f, p)) &&
 		(!t.Server.IsValid() || packetHasEnd(t.Server, p)) &&
-		(!t.Client.IsValid() || p.L4 != 0 && (t.Client.Contains(Addr4(p.Src)) || t.Client.Contains(Addr4(p.Dst))))
+		(!t.Client.IsValid() || p.L4 != 0 && (t.Client.Contains(srcAddr(p)) || t.Client.Contains(dstAddr(p))))
+}
+
+// clientOf returns the client of connection c, which is r.
+func (s *Shard) clientOf(c *conntrack.Conn, r conntrack.Ref) netip.Addr {
+	if c.Is(conntrack.V6) {
+		return s.ends(r).CIP.Addr()
+	}
+	return Addr4(c.CIP)
 }
 
 // serviceOf returns the service that lists the server with that ID.
@@ -47,13 +56,16 @@ func (t *TapFilter) concernsService(s *Shard, f *Frame, p *rewrite.Packet) bool 
 		return false
 	}
 	if t.Service.IsMark() {
+		if t.Service.V6 != p.V6 {
+			return false
+		}
 		mark := s.view.marks.of(p, s.dir.cfg.Links[f.Link].Name)
 		return mark == t.Service.Mark
 	}
 	if !packetHasEnd(t.Service.VIP, p) {
 		return false
 	}
-	return p.Proto == uint8(t.Service.Proto) || p.Proto == rewrite.ProtoICMP
+	return p.Proto == uint8(t.Service.Proto) || p.IsICMP()
 }
 
 // packetHasEnd reports whether a packet is from or to end. One whose ports are not
@@ -66,9 +78,9 @@ func packetHasEnd(end netip.AddrPort, p *rewrite.Packet) bool {
 	if !p.HasPorts() {
 		src, dst = end.Port(), end.Port()
 	}
-	return hasEnd(end, p.Src, src) || hasEnd(end, p.Dst, dst)
+	return hasEnd(end, srcAddr(p), src) || hasEnd(end, dstAddr(p), dst)
 }
 
-func hasEnd(end netip.AddrPort, addr uint32, port uint16) bool {
-	return end.Addr() == Addr4(addr) && (end.Port() == 0 || end.Port() == port)
+func hasEnd(end netip.AddrPort, addr netip.Addr, port uint16) bool {
+	return end.Addr() == addr && (end.Port() == 0 || end.Port() == port)
 }

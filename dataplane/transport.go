@@ -12,7 +12,7 @@ import (
 // transport handles a TCP, UDP or SCTP packet: as part of a connection in either
 // direction, as the start of a new one, or as none of IPVS's business.
 func (s *Shard) transport(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
-	toVIP := s.view.roles.of(p.Dst)&roleVIP != 0
+	toVIP := s.view.roles.dst(p)&roleVIP != 0
 	r, dir := s.known(p, toVIP)
 	switch {
 	case r == 0 && !toVIP && s.view.marks == nil: // a mark's service may have any address
@@ -30,27 +30,26 @@ func (s *Shard) transport(f *Frame, p *rewrite.Packet, now time.Duration) Verdic
 // trying the likely direction first saves a look-up.
 func (s *Shard) known(p *rewrite.Packet, toVIP bool) (conntrack.Ref, conntrack.Direction) {
 	if !toVIP {
-		if r := s.table.FindOut(p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort); r != 0 {
+		if r := s.findOut(p); r != 0 {
 			return r, conntrack.Out
 		}
 	}
-	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
-	if r := s.table.FindIn(&key); r != 0 || !toVIP {
+	if r := s.findIn(p); r != 0 || !toVIP {
 		return r, conntrack.In
 	}
-	return s.table.FindOut(p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort), conntrack.Out
+	return s.findOut(p), conntrack.Out
 }
 
 // request handles a client's packet of a known connection (semantics 5.2, 5.3).
 func (s *Shard) request(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Duration) Verdict {
-	c := s.table.At(r)
+	c := s.of(p.V6).At(r)
 	srv := &s.view.servers[c.Dest]
 	if starts(p) && s.outlived(c, srv) {
 		return s.schedule(f, p, r, now)
 	}
 	if !srv.Available() {
 		if s.view.settings.expireNodestConn == 0 {
-			s.met.conn = c
+			s.meets(c, r)
 			return DropServerGone // silently, and the timer runs on
 		}
 		return s.schedule(f, p, r, now)
@@ -106,12 +105,13 @@ func (s *Shard) schedule(f *Frame, p *rewrite.Packet, old conntrack.Ref, now tim
 		s.met.why = ipvs.PickedReuse
 	}
 	// In a full table the new connection may have got the old one's place.
-	if old != 0 && old != r && s.table.At(old).NControl == 0 {
-		s.end(old, outgrown(s.view, s.table.At(old), v))
+	t := s.of(p.V6)
+	if old != 0 && old != r && t.At(old).NControl == 0 {
+		s.end(t, old, outgrown(s.view, t.At(old), v))
 	}
 	switch v {
 	case Forward:
-		return s.forwardIn(f, p, s.table.At(r), r, now)
+		return s.forwardIn(f, p, t.At(r), r, now)
 	case PassHost:
 		return s.accept(f, p, now)
 	case AnswerNoDestination:
@@ -131,7 +131,7 @@ func (s *Shard) service(f *Frame, p *rewrite.Packet) (*serviceView, uint32, Verd
 		return nil, 0, PassHost
 	}
 	mark := s.view.marks.of(p, s.dir.cfg.Links[f.Link].Name)
-	svc := s.view.find(mark, p.Proto, p.Dst, p.DstPort)
+	svc := s.view.serviceFor(mark, p)
 	switch {
 	case svc == nil:
 		return nil, 0, PassHost
@@ -151,7 +151,11 @@ func (s *Shard) service(f *Frame, p *rewrite.Packet) (*serviceView, uint32, Verd
 // martian reports whether p claims to be from an address that no other machine
 // can have: the host's routing would not have let it in (ip_route_input).
 func (s *Shard) martian(p *rewrite.Packet) bool {
-	return !rewrite.SingleHost(p.Src) || s.view.roles.of(p.Src)&(roleVIP|roleOwned) != 0 || s.view.host.IsLocal(p.Src)
+	single := rewrite.SingleHost(p.Src)
+	if p.V6 {
+		single = p.Src6.IsSingleHost() && !p.Src6.IsLinkLocal()
+	}
+	return !single || s.view.roles.src(p)&(roleVIP|roleOwned) != 0 || s.view.fromHost(p)
 }
 
 // opens reports whether a packet without a connection may start one.
@@ -212,32 +216,34 @@ func (s *Shard) schedulePick(p *rewrite.Packet, svc *serviceView, now time.Durat
 // flowOf returns what schedulers may know of a packet.
 func flowOf(p *rewrite.Packet) sched.Flow {
 	return sched.Flow{
-		CIP: Addr4(p.Src), VIP: Addr4(p.Dst), CPort: p.SrcPort, VPort: p.DstPort,
+		CIP: srcAddr(p), VIP: dstAddr(p), CPort: p.SrcPort, VPort: p.DstPort,
 		Proto: ipvs.Protocol(p.Proto),
 	}
 }
 
 // connect enters a new connection into the table and into the counts.
 func (s *Shard) connect(p *rewrite.Packet, svc *serviceView, n newConn, mark uint32, now time.Duration) (conntrack.Ref, Verdict) {
-	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
-	r := s.table.Insert(&key, now)
-	if r == 0 && s.evict() {
-		r = s.table.Insert(&key, now)
+	r := s.insert(p, now)
+	if r == 0 && s.evict(p.V6) {
+		r = s.insert(p, now)
 	}
 	if r == 0 {
 		if n.template != 0 {
-			s.dir.templates.release(s, n.template, false)
+			s.dir.templates.release(s, p.V6, n.template, false)
 		}
 		return 0, DropTableFull
 	}
-	s.bind(s.table.At(r), svc, n, mark)
+	s.bind(s.of(p.V6).At(r), r, svc, n, mark)
 	return r, Forward
 }
 
-// bind binds a connection to its server and counts it.
-func (s *Shard) bind(c *conntrack.Conn, svc *serviceView, n newConn, mark uint32) {
+// bind binds connection c, which is r, to its server and counts it.
+func (s *Shard) bind(c *conntrack.Conn, r conntrack.Ref, svc *serviceView, n newConn, mark uint32) {
 	srv := &s.view.servers[n.server.ID]
 	c.Dest, c.RIP, c.RPort = n.server.ID, srv.addr, n.port
+	if c.Is(conntrack.V6) {
+		s.ends(r).RIP = srv.addr6
+	}
 	c.Template, c.Mark = n.template, mark
 	c.Flags |= conntrack.Inactive | conntrack.Flags(srv.method)
 	if srv.method != ipvs.Masq {
@@ -250,7 +256,7 @@ func (s *Shard) bind(c *conntrack.Conn, svc *serviceView, n newConn, mark uint32
 	s.counts.servers[n.server.ID].Conns++
 	s.counts.services[svc.id].Conns++
 	if s.journal.follow {
-		s.tellConn(ipvs.EventBorn, c, c.State, ipvs.NoReason, false)
+		s.tellConn(ipvs.EventBorn, c, s.endsOf(c, r), c.State, ipvs.NoReason, false)
 		if overloaded {
 			s.tellServer(ipvs.EventServerOverloaded, n.server.ID)
 		}
@@ -266,7 +272,11 @@ func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newCo
 		CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto,
 		Flags: conntrack.OnePacket,
 	}
-	s.bind(c, svc, n, mark)
+	if p.V6 {
+		c.Flags |= conntrack.V6
+		s.ends1 = conntrack.Ends6{CIP: p.Src6, VIP: p.Dst6}
+	}
+	s.bind(c, 0, svc, n, mark)
 	v := s.forwardIn(f, p, c, 0, now)
 	s.ending = ipvs.OnePacketEnd
 	s.died(0, c)
@@ -274,17 +284,18 @@ func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newCo
 	return v
 }
 
-// evict makes room in a full table, if it can.
-func (s *Shard) evict() bool {
+// evict makes room for a connection of a family when the tables are full, if it
+// can: first among its own.
+func (s *Shard) evict(v6 bool) bool {
 	s.ending = ipvs.Evicted
 	defer func() { s.ending = ipvs.NoReason }()
-	return s.table.Evict()
+	return s.of(v6).Evict() || s.of(!v6).Evict()
 }
 
 // end ends a connection before its time.
-func (s *Shard) end(r conntrack.Ref, why ipvs.Reason) {
+func (s *Shard) end(t *conntrack.Table, r conntrack.Ref, why ipvs.Reason) {
 	s.ending = why
-	s.table.Remove(r)
+	t.Remove(r)
 	s.ending = ipvs.NoReason
 }
 
@@ -302,7 +313,7 @@ func outgrown(v *view, c *conntrack.Conn, came Verdict) ipvs.Reason {
 
 // died gives back what an ended connection was counted in. It is the table's
 // callback.
-func (s *Shard) died(_ conntrack.Ref, c *conntrack.Conn) {
+func (s *Shard) died(r conntrack.Ref, c *conntrack.Conn) {
 	srv := s.dir.view.Load().servers[c.Dest]
 	recovered := false
 	if c.Is(conntrack.Inactive) {
@@ -311,13 +322,13 @@ func (s *Shard) died(_ conntrack.Ref, c *conntrack.Conn) {
 		recovered = srv.UnbindActive()
 	}
 	if s.journal.follow {
-		s.tellConn(ipvs.EventDied, c, c.State, s.deathOf(c), false)
+		s.tellConn(ipvs.EventDied, c, s.endsOf(c, r), c.State, s.deathOf(c), false)
 		if recovered {
 			s.tellServer(ipvs.EventServerRecovered, c.Dest)
 		}
 	}
 	if c.Template != 0 {
-		s.dir.templates.release(s, c.Template, s.ending == ipvs.ServerGone)
+		s.dir.templates.release(s, c.Is(conntrack.V6), c.Template, s.ending == ipvs.ServerGone)
 	}
 }
 
@@ -353,14 +364,14 @@ func (s *Shard) step(c *conntrack.Conn, r conntrack.Ref, srv *serverView, dir co
 		srv.Deactivate()
 	}
 	if c.State != before && s.journal.follow {
-		s.tellConn(ipvs.EventState, c, before, moved(p), dir == conntrack.Out)
+		s.tellConn(ipvs.EventState, c, s.endsOf(c, r), before, moved(p), dir == conntrack.Out)
 	}
 	if c.Template != 0 && through && !c.Is(conntrack.Assured) {
 		c.Flags |= conntrack.Assured
-		s.dir.templates.assure(s, c.Template)
+		s.dir.templates.assure(s, p.V6, c.Template)
 	}
 	if r != 0 {
-		s.table.Arm(r, c, now)
+		s.of(p.V6).Arm(r, c, now)
 	}
 }
 

@@ -8,11 +8,12 @@ import (
 	"natlb/rewrite"
 )
 
-// tunnelOf returns the form of a destination's tunnel. A remote checksum is
+// tunnelOf returns the form of a destination's tunnel; v6 is the family of its
+// address. A remote checksum is
 // announced to nobody: the kernel's IPVS sends the field of a complete one, and so
 // does natlb.
-func tunnelOf(o ipvs.TunnelOptions) rewrite.Tunnel {
-	t := rewrite.Tunnel{Port: o.Port, Checksum: o.Checksum != ipvs.TunnelNoChecksum}
+func tunnelOf(o ipvs.TunnelOptions, v6 bool) rewrite.Tunnel {
+	t := rewrite.Tunnel{Port: o.Port, Checksum: o.Checksum != ipvs.TunnelNoChecksum, V6: v6}
 	switch o.Type {
 	case ipvs.TunnelGUE:
 		t.Kind = rewrite.GUE
@@ -22,19 +23,26 @@ func tunnelOf(o ipvs.TunnelOptions) rewrite.Tunnel {
 	return t
 }
 
-// minimumMTU is the least that every IPv4 link carries (RFC 791 section 3.2).
-const minimumMTU = 68
+// What every link carries: of IPv4 (RFC 791 section 3.2) and of IPv6 (RFC 8200
+// section 5).
+const (
+	minimumMTU  = 68
+	minimumMTU6 = 1280
+)
 
 // room returns the greatest packet that goes to a connection's real server as it
 // is, hop being the way there, and the greatest that the way takes: what a tunnel
 // makes of it must not be longer. With sysctl pmtu_disc=0 a tunnel takes all: what
-// is too long for the way is cut outside.
-func (s *Shard) room(c *conntrack.Conn, srv *serverView, hop *Hop, now time.Duration) (packet, way int) {
+// is too long for the way is cut outside; and so is what of IPv6 every way has to take.
+func (s *Shard) room(c *conntrack.Conn, p *rewrite.Packet, srv *serverView, hop *Hop, now time.Duration) (packet, way int) {
 	if c.Method() != ipvs.Tunnel {
 		return hop.MTU, hop.MTU
 	}
-	way = s.dir.paths.mtu(c.RIP, hop.MTU, now)
-	if s.view.settings.pmtuDisc == 0 {
+	way = s.dir.pathMTU(srv, hop.MTU, now)
+	switch {
+	case p.V6:
+		return max(way-srv.tunnel.Overhead(), minimumMTU6), way
+	case s.view.settings.pmtuDisc == 0:
 		return maxIPv4, way
 	}
 	return max(way-srv.tunnel.Overhead(), minimumMTU), way
@@ -44,14 +52,17 @@ func (s *Shard) room(c *conntrack.Conn, srv *serverView, hop *Hop, now time.Dura
 const maxIPv4 = 65535
 
 // encapsulate sends a packet to its real server inside another one, of mtu bytes
-// at most. Neither virtio's header nor a network card is told about packets in
+// at most; errors about it are from there. Neither virtio's header nor a network card is told about packets in
 // packets, so checksums are completed and super-packets cut before. From a port
 // that leaves room in front of it the packet stays where it is.
-func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, c *conntrack.Conn, srv *serverView, hop *Hop, mtu int, now time.Duration) Verdict {
+func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, from origin, srv *serverView, hop *Hop, mtu int, now time.Duration) Verdict {
 	t, over := srv.tunnel, srv.tunnel.Overhead()
-	outer := rewrite.Outer{Src: hop.Src, Dst: c.RIP, DF: p.DontFrag && s.view.settings.pmtuDisc != 0}
+	outer := rewrite.Outer{
+		Src: hop.Src, Dst: srv.addr, Src6: hop.Src6, Dst6: srv.addr6,
+		DF: p.DontFrag && !p.V6 && s.view.settings.pmtuDisc != 0,
+	}
 	switch {
-	case hop.Src == 0:
+	case !srv.v6 && hop.Src == 0 || srv.v6 && hop.Src6 == rewrite.Addr6{}:
 		return DropNoSource
 	case mtu-over < minimumMTU:
 		return DropTooBig
@@ -59,9 +70,9 @@ func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, c *conntrack.Conn, srv 
 		outer.Flow = s.flowHash(p)
 	}
 	o := outgoing{
-		f: f, hop: hop, mtu: mtu, sent: Forward, now: now, dst: c.RIP, frames: s.framesOf(),
-		origin: origin{src: c.VIP, inner: uint8(over)},
+		f: f, hop: hop, mtu: mtu, sent: Forward, now: now, frames: s.framesOf(), origin: from,
 	}
+	o.origin.inner = uint8(over)
 	if f.Offload.Super() {
 		return o.verdict(s.encapsulateSegments(&o, p, t, &outer))
 	}
@@ -116,7 +127,7 @@ func (s *Shard) encapsulateSegments(o *outgoing, p *rewrite.Packet, t rewrite.Tu
 // [rewrite.Encapsulate].
 func (s *Shard) wrap(buf []byte, t rewrite.Tunnel, outer *rewrite.Outer) int {
 	if !outer.DF {
-		outer.ID = s.dir.nextID()
+		outer.ID = uint16(s.dir.nextID())
 	}
 	return rewrite.Encapsulate(buf, t, outer)
 }
@@ -128,14 +139,18 @@ func (s *Shard) handOuter(o *outgoing, data []byte) Verdict {
 		return s.hand(o, data, Offload{})
 	}
 	var outer rewrite.Packet
-	rewrite.ParseIPv4(data, &outer)
+	rewrite.Parse(data, &outer)
+	if outer.V6 {
+		outer.ID = s.dir.nextID()
+	}
 	return s.cut(o, data, &outer)
 }
 
-// nextID returns an identification for an outer packet that may be cut. Those of
+// nextID returns an identification for a packet of the director's own that may be
+// cut. Those of
 // all tunnels come from one count: they must differ between packets of one pair of
 // addresses, which the inner ones of different clients do not.
-func (d *Director) nextID() uint16 { return uint16(d.ident.Add(1)) }
+func (d *Director) nextID() uint32 { return d.ident.Add(1) }
 
 // flowHash returns a number that the packets of one flow have in common, and that
 // a stranger cannot foresee.
@@ -150,51 +165,65 @@ func (s *Shard) flowHash(p *rewrite.Packet) uint32 {
 	return uint32(h)
 }
 
+// outer is what is known of a tunnel's packet that an ICMP error quotes.
+type outer struct {
+	tunnel rewrite.Tunnel
+	to     rewrite.Packet // its addresses
+}
+
 // aboutTunnel makes q, the packet that an ICMP error to the director quotes, the
 // one inside it, if it is one that the director may have sent through a tunnel to
-// the address rip.
-func (s *Shard) aboutTunnel(f *Frame, q *rewrite.Packet) (t rewrite.Tunnel, rip uint32, ok bool) {
-	rip = q.Dst
-	if q.Proto == rewrite.ProtoTCP || s.view.roles.of(rip)&roleServer == 0 || !s.view.host.IsLocal(q.Src) {
-		return t, rip, false
+// a real server.
+func (s *Shard) aboutTunnel(f *Frame, q *rewrite.Packet) (out outer, ok bool) {
+	if q.Proto == rewrite.ProtoTCP || s.view.roles.dst(q)&roleServer == 0 || !s.view.fromHost(q) {
+		return out, false
 	}
-	t, ok = rewrite.ParseTunnelled(f.Data, q, q)
-	return t, rip, ok
+	out.to = *q
+	out.tunnel, ok = rewrite.ParseTunnelled(f.Data, q, q)
+	return out, ok
+}
+
+// leadsTo reports whether the tunnel is that of a server.
+func (o *outer) leadsTo(srv *serverView) bool {
+	return o.tunnel == srv.tunnel && srv.v6 == o.to.V6 && srv.addr == o.to.Dst && (!srv.v6 || srv.addr6 == o.to.Dst6)
 }
 
 // tunnelError makes of an error about an outer packet, whose inner one is q, one
 // about the inner packet, for the client (semantics 5.7). It is no secret to the
 // host, which has its own copy.
-func (s *Shard) tunnelError(f *Frame, p, q *rewrite.Packet, t rewrite.Tunnel, rip uint32, now time.Duration) Verdict {
-	key := conntrack.Key4{CIP: q.Src, VIP: q.Dst, CPort: q.SrcPort, VPort: q.DstPort, Proto: q.Proto}
-	r := s.table.FindIn(&key)
+func (s *Shard) tunnelError(f *Frame, p, q *rewrite.Packet, out *outer, now time.Duration) Verdict {
+	r := s.findIn(q)
 	if r == 0 {
 		return s.accept(f, p, now)
 	}
-	c := s.table.At(r)
+	c := s.of(q.V6).At(r)
 	srv := &s.view.servers[c.Dest]
-	if c.Method() != ipvs.Tunnel || c.RIP != rip || t != srv.tunnel {
+	if c.Method() != ipvs.Tunnel || !out.leadsTo(srv) {
 		return s.accept(f, p, now)
 	}
-	s.met.conn = c
+	s.meets(c, r)
 	if !trustedICMP(f, p) {
 		return DropICMPChecksum
 	}
-	a := rewrite.ICMPAnswer{Type: p.ICMPType, Code: p.ICMPCode, Src: c.VIP}
-	tooBig := p.ICMPType == rewrite.ICMPUnreachable && p.ICMPCode == icmpFragNeeded
+	a := tunnelAnswer(p, q)
+	tooBig := isTooBig(p)
 	if tooBig {
-		to := s.routes.lookup(s.view.host, rip)
+		to := s.wayTo(srv)
 		if to.Kind != HopForward {
 			return DropNoRoute
 		}
-		s.dir.paths.learn(rip, rewrite.ICMPNextMTU(f.Data, p), now)
-		a.Rest = uint32(s.dir.paths.mtu(rip, to.MTU, now) - t.Overhead())
+		s.dir.learnMTU(srv, rewrite.ICMPNextMTU(f.Data, p), now)
+		most := s.dir.pathMTU(srv, to.MTU, now) - out.tunnel.Overhead()
+		if q.V6 {
+			most = max(most, minimumMTU6)
+		}
+		a = rewrite.TooBig.About(q, most)
 	}
-	hop := s.routes.lookup(s.view.host, c.CIP)
+	hop := s.wayBack(c, r)
 	if hop.Kind != HopForward {
 		return DropNoRoute
 	}
-	if !tooBig && !s.dir.limiter.allow(c.CIP, now) {
+	if !tooBig && !s.dir.limiter.allowError(q, now) {
 		return DropLimited
 	}
 	room := s.out.room(rewrite.MaxICMPError)
@@ -206,11 +235,32 @@ func (s *Shard) tunnelError(f *Frame, p, q *rewrite.Packet, t rewrite.Tunnel, ri
 	if n == 0 {
 		return s.accept(f, p, now)
 	}
-	rewrite.ParseIPv4(room[:n], p)
+	rewrite.Parse(room[:n], p)
 	s.countOut(c, srv, p)
-	o := outgoing{f: f, hop: hop, mtu: hop.MTU, sent: Forward, now: now, dst: c.CIP, frames: s.framesOf()}
+	o := outgoing{f: f, hop: hop, mtu: hop.MTU, sent: Forward, now: now, frames: s.framesOf()}
 	if p.Len() > hop.MTU {
 		return o.verdict(s.cut(&o, room[:n], p))
 	}
 	return o.verdict(s.hand(&o, room[:n], Offload{}))
+}
+
+// tunnelAnswer returns the error about q that says of it, in the words of its family,
+// what p says of the packet around it. It is from the VIP.
+func tunnelAnswer(p, q *rewrite.Packet) rewrite.ICMPAnswer {
+	a := rewrite.HostUnreachable.About(q, 0)
+	switch {
+	case p.V6 == q.V6:
+		a.Type, a.Code = p.ICMPType, p.ICMPCode
+	case p.ICMPType == rewrite.ICMPTimeExceeded && !p.V6, p.ICMPType == rewrite.ICMPv6TimeExceeded && p.V6:
+		a = rewrite.TTLExceeded.About(q, 0)
+	}
+	return a
+}
+
+// isTooBig reports whether an ICMP error says that a packet is too long.
+func isTooBig(p *rewrite.Packet) bool {
+	if p.V6 {
+		return p.ICMPType == rewrite.ICMPv6TooBig
+	}
+	return p.ICMPType == rewrite.ICMPUnreachable && p.ICMPCode == icmpFragNeeded
 }

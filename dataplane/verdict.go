@@ -15,6 +15,7 @@ const (
 	Route
 
 	AnswerARP             // the question who has a VIP
+	AnswerND              // the same of IPv6
 	AnswerEcho            // a ping of a VIP
 	AnswerReset           // RST or ABORT for a packet that nobody wants
 	AnswerPortUnreachable // a datagram that nobody wants
@@ -27,7 +28,7 @@ const (
 
 	PassHost      // addressed to the host itself
 	PassOther     // not for a service and not from a real server
-	PassEtherType // neither IPv4 nor ARP
+	PassEtherType // neither IP nor ARP
 	PassVLAN      // tagged for some VLAN
 	PassOtherHost // another machine's frame, flooded by a switch
 
@@ -35,7 +36,7 @@ const (
 	HeldNeighbour // waits for the next hop's MAC address
 
 	DropTruncated         // captured shorter than it was
-	DropHeader            // malformed Ethernet, IPv4 or ARP header
+	DropHeader            // malformed Ethernet, IP, ARP or neighbour discovery header
 	DropHeaderChecksum    // wrong IPv4 header checksum
 	DropTransport         // malformed TCP, UDP, SCTP or ICMP header
 	DropOffload           // offload metadata that natlb does not know
@@ -59,7 +60,7 @@ const (
 	DropFragmentTimeout   // the rest never came
 	DropFragmentMemory    // too many incomplete packets
 	DropNoBuffer          // no room left for generated frames in this batch
-	DropAddressOwnedTwice // ARP: another machine claims a VIP
+	DropAddressOwnedTwice // ARP or neighbour discovery: another machine claims a VIP
 
 	NumVerdicts = int(iota)
 
@@ -70,7 +71,7 @@ const (
 
 var verdictNames = [NumVerdicts]string{
 	Forward: "forward", Route: "route",
-	AnswerARP: "answer-arp", AnswerEcho: "answer-echo", AnswerReset: "answer-reset",
+	AnswerARP: "answer-arp", AnswerND: "answer-nd", AnswerEcho: "answer-echo", AnswerReset: "answer-reset",
 	AnswerPortUnreachable: "answer-port-unreachable", AnswerProtocol: "answer-protocol-unreachable",
 	AnswerNoDestination: "answer-no-destination", AnswerTimeExceeded: "answer-time-exceeded",
 	AnswerTooBig: "answer-too-big", AnswerUnreachable: "answer-host-unreachable", AnswerUnsolicited: "answer-unsolicited",

@@ -50,7 +50,8 @@ type serviceView struct {
 	*service
 	flags    ipvs.ServiceFlags
 	port     uint16        // VPort; 0 for a firewall-mark service
-	wildcard uint32        // bits of a client's address that do not matter
+	wildcard uint32        // bits of a client's IPv4 address that do not matter
+	prefix   int           // how many bits of its IPv6 address do
 	timeout  time.Duration // of new templates
 }
 
@@ -58,11 +59,13 @@ type serviceView struct {
 type serverView struct {
 	*ipvs.RealServer
 	service uint32 // ID of the service that lists it
-	addr    uint32 // RIP, host byte order
+	addr    uint32 // RIP, host byte order; of IPv6 its fold
 	port    uint16 // RPort; 0 keeps the packet's port
 	method  ipvs.ForwardMethod
 	tunnel  rewrite.Tunnel // of method Tunnel
 	proto   uint8          // of its service; 0 for a firewall-mark service
+	v6      bool           // RIP is addr6
+	addr6   rewrite.Addr6
 }
 
 // view is one immutable picture of configuration and host. Shards load it once

@@ -29,8 +29,8 @@ type Worker struct {
 	waits waits
 	wake  int
 	in    [MaxBatch]Frame
-	out   [][]Frame // what the batch sends, by link, and last what is for the host
-	host  *hostPort // opened when there is something for the host
+	out   [][]Frame    // what the batch sends, by link, and last what is for the host
+	host  [2]*hostPort // of either family, opened when there is something for the host
 
 	mu       sync.Mutex
 	closed   bool
@@ -200,15 +200,34 @@ func (w *Worker) send(i int, fs []Frame) {
 }
 
 // deliver gives frames to the host's own stack and returns how many it took.
-func (w *Worker) deliver(fs []Frame) int {
-	if w.host == nil {
-		p, err := openHostPort()
+func (w *Worker) deliver(fs []Frame) (n int) {
+	for len(fs) > 0 {
+		v6, k := isIPv6(fs[0].Data), 1
+		for k < len(fs) && isIPv6(fs[k].Data) == v6 {
+			k++
+		}
+		n += w.deliverFamily(fs[:k], v6)
+		fs = fs[k:]
+	}
+	return n
+}
+
+func isIPv6(frame []byte) bool { return binary.BigEndian.Uint16(frame[12:]) == etherTypeIPv6 }
+
+// deliverFamily does so for frames of one family.
+func (w *Worker) deliverFamily(fs []Frame, v6 bool) int {
+	i := 0
+	if v6 {
+		i = 1
+	}
+	if w.host[i] == nil {
+		p, err := openHostPort(v6)
 		if err != nil {
 			return 0 // counted, and tried again
 		}
-		w.host = p
+		w.host[i] = p
 	}
-	return w.host.send(fs)
+	return w.host[i].send(fs)
 }
 
 // linkFault tells of a fault of port i. A vanished interface is no longer
@@ -242,8 +261,10 @@ func (w *Worker) close() {
 	for _, p := range w.ports {
 		p.Close()
 	}
-	if w.host != nil {
-		w.host.close()
+	for _, p := range w.host {
+		if p != nil {
+			p.close()
+		}
 	}
 	unix.Close(w.wake)
 }

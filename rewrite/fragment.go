@@ -26,15 +26,21 @@ func (p *Packet) cutBase() int {
 // headers. Of a whole packet it is what [FragmentAt] counts in.
 func Piece(frame []byte, p *Packet) []byte { return frame[p.cutBase():p.End] }
 
-// fragmentPayload returns how many bytes of payload each fragment but the last
-// carries when no fragment is longer than size; 0 when the packet cannot be cut
-// so. The headers are the same length in every fragment.
-func fragmentPayload(p *Packet, size int) int {
+// FragmentHeaders returns the length of the IP headers of each fragment of the
+// packet.
+func FragmentHeaders(p *Packet) int {
 	headers := p.cutBase() - p.L3
 	if p.V6 && !p.FragHeader {
 		headers += fragHeaderLen
 	}
-	payload := (size - headers) &^ 7
+	return headers
+}
+
+// fragmentPayload returns how many bytes of payload each fragment but the last
+// carries when no fragment is longer than size; 0 when the packet cannot be cut
+// so. The headers are the same length in every fragment.
+func fragmentPayload(p *Packet, size int) int {
+	payload := (size - FragmentHeaders(p)) &^ 7
 	if payload < 8 || int(p.FragOff)+p.End-p.cutBase() > maxPacket {
 		return 0
 	}

@@ -88,9 +88,15 @@ func (p *Packet) icmpPseudo(length int) uint32 {
 	return 0
 }
 
-// ICMPNextMTU returns the MTU that a "fragmentation needed" announces (RFC 1191),
-// 0 where a router does not know about that. p must be an ICMP error.
-func ICMPNextMTU(frame []byte, p *Packet) uint16 { return binary.BigEndian.Uint16(frame[p.L4+6:]) }
+// ICMPNextMTU returns the MTU that a "fragmentation needed" (RFC 1191) or a "packet
+// too big" announces, 0 where a router does not know about that. p must be an ICMP
+// error.
+func ICMPNextMTU(frame []byte, p *Packet) uint32 {
+	if p.V6 {
+		return binary.BigEndian.Uint32(frame[p.L4+4:])
+	}
+	return uint32(binary.BigEndian.Uint16(frame[p.L4+6:]))
+}
 
 // TranslateICMPIn translates the error p about the quoted packet q that comes
 // from the client's side, for the real server: outer destination and quoted

@@ -70,7 +70,7 @@ func ChecksumOK(frame []byte, p *Packet) bool {
 	switch p.Proto {
 	case ProtoSCTP:
 		return sctpChecksumOK(frame[p.L4:p.End])
-	case ProtoIPIP:
+	case ProtoIPIP, ProtoIPv6:
 		return true
 	case ProtoGRE:
 		gre := frame[p.L4:p.End]

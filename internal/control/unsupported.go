@@ -14,9 +14,6 @@ var unsupported = []struct {
 }{
 	// IPVS has this one; of another name the director says that there is none.
 	{"persistence engines (--pe)", func(c *ipvs.Change) bool { return c.Service.Engine == "sip" }},
-	{"IPv6", func(c *ipvs.Change) bool {
-		return adds(c) && (c.Service.Key.Is6() || c.Destination.Addr.Addr().Is6())
-	}},
 }
 
 // ErrSyncDaemon refuses --start-daemon and --stop-daemon. It wraps
@@ -33,7 +30,5 @@ func supported(c *ipvs.Change) error {
 	}
 	return nil
 }
-
-func adds(c *ipvs.Change) bool { return c.Kind == ipvs.AddService || c.Kind == ipvs.AddDestination }
 
 func refuse(what string) error { return fmt.Errorf("%s: %w", what, ipvs.ErrUnsupported) }

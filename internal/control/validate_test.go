@@ -109,10 +109,10 @@ func TestCheck(t *testing.T) {
 		{"an unknown persistence engine is the director's answer", service(func(s *ipvs.Service) { s.Engine = "nosuch" }), nil},
 		{"one-packet", service(func(s *ipvs.Service) { s.Key.Proto, s.Flags = ipvs.UDP, ipvs.FlagOnePacket }), nil},
 		{"SCTP", service(func(s *ipvs.Service) { s.Key.Proto = ipvs.SCTP }), nil},
-		{"IPv6 service", vip("[2001:db8::1]:80"), ipvs.ErrUnsupported},
-		{"IPv6 server", server(func(d *ipvs.Destination) { d.Method, d.Addr = ipvs.Tunnel, addr("[fd00::1]:80") }), ipvs.ErrUnsupported},
+		{"IPv6 service", vip("[2001:db8::1]:80"), nil},
+		{"IPv6 server", server(func(d *ipvs.Destination) { d.Method, d.Addr = ipvs.Tunnel, addr("[fd00::1]:80") }), nil},
 		{"firewall mark", service(func(s *ipvs.Service) { s.Key = mark }), nil},
-		{"firewall mark of IPv6", service(func(s *ipvs.Service) { s.Key = mark; s.Key.V6 = true }), ipvs.ErrUnsupported},
+		{"firewall mark of IPv6", service(func(s *ipvs.Service) { s.Key = mark; s.Key.V6 = true }), nil},
 		{"deleting a mark is the director's answer", ipvs.Change{Kind: ipvs.DeleteService, Service: ipvs.Service{Key: mark}}, nil},
 	} {
 		if err := Check(&c.change); !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {

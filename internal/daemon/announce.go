@@ -54,10 +54,10 @@ func vips(sc dataplane.Scope) map[netip.Addr]bool {
 
 // announce tells the VIP side about VIPs that are there and were not known.
 func (d *daemon) announce(known, there map[netip.Addr]bool) {
-	var fresh []uint32
+	var fresh []netip.Addr
 	for vip := range there {
-		if !known[vip] && unicast4(vip) {
-			fresh = append(fresh, dataplane.Number4(vip))
+		if !known[vip] && unicast(vip) {
+			fresh = append(fresh, vip)
 		}
 	}
 	if len(fresh) == 0 {
@@ -80,8 +80,8 @@ func appeared(before, after *picture) bool {
 	return false
 }
 
-// unicast4 reports whether a host may have addr on a network. IPVS takes a
+// unicast reports whether a host may have addr on a network. IPVS takes a
 // service on any address; to announce 0.0.0.0 or a group would mislead others.
-func unicast4(addr netip.Addr) bool {
-	return addr.Is4() && (addr.IsGlobalUnicast() || addr.IsLinkLocalUnicast())
+func unicast(addr netip.Addr) bool {
+	return addr.IsGlobalUnicast() || addr.IsLinkLocalUnicast()
 }

@@ -236,7 +236,7 @@ func (d *daemon) resolve(ask []dataplane.Resolve) {
 	for _, r := range ask {
 		dst := dataplane.Addr4(r.Dst)
 		if r.Dst == 0 {
-			dst = dataplane.Addr6(r.Dst6)
+			dst = r.Dst6.Addr()
 		}
 		if route := view.Route(dst); route.Kind == hostnet.Unicast {
 			d.host.Resolve(route.Link, route.NextHop)

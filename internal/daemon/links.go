@@ -164,7 +164,7 @@ func numbers6(lists ...[]netip.Addr) (addrs []rewrite.Addr6) {
 	for _, list := range lists {
 		for _, addr := range list {
 			if addr.Is6() {
-				addrs = append(addrs, dataplane.Number6(addr))
+				addrs = append(addrs, rewrite.Addr6Of(addr))
 			}
 		}
 	}

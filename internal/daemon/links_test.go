@@ -49,7 +49,7 @@ func TestCaptureOf(t *testing.T) {
 	}
 	many := both
 	for i := range dataplane.MaxFilterAddrs {
-		many.Servers = append(many.Servers, dataplane.Addr6(rewrite.Addr6{Hi: 1, Lo: uint64(i)}))
+		many.Servers = append(many.Servers, rewrite.Addr6{Hi: 1, Lo: uint64(i)}.Addr())
 	}
 	for name, tt := range map[string]struct {
 		sc   dataplane.Scope

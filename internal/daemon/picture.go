@@ -47,10 +47,10 @@ func number4(a netip.Addr) (n uint32) {
 	return n
 }
 
-// number6 is [dataplane.Number6] for an address that may be missing: zero then.
+// number6 is [rewrite.Addr6Of] for an address that may be missing: zero then.
 func number6(a netip.Addr) (n rewrite.Addr6) {
 	if a.Is6() {
-		n = dataplane.Number6(a)
+		n = rewrite.Addr6Of(a)
 	}
 	return n
 }
@@ -60,7 +60,7 @@ func (p *picture) Lookup(dst uint32) dataplane.Hop { return p.hop(dataplane.Addr
 
 // Lookup6 implements [dataplane.Host].
 func (p *picture) Lookup6(dst rewrite.Addr6) dataplane.Hop {
-	a := dataplane.Addr6(dst)
+	a := dst.Addr()
 	if a.Is4In6() {
 		return dataplane.Hop{} // a view would take it for the IPv4 address
 	}
@@ -99,7 +99,7 @@ func (p *picture) IsLocal(addr uint32) bool { return p.view.IsLocal(dataplane.Ad
 
 // IsLocal6 implements [dataplane.Host].
 func (p *picture) IsLocal6(addr rewrite.Addr6) bool {
-	a := dataplane.Addr6(addr)
+	a := addr.Addr()
 	return !a.Is4In6() && p.view.IsLocal(a)
 }
 

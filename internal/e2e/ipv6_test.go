@@ -1,25 +1,64 @@
 package e2e
 
-// The lab that tests of IPv6 build on, here without natlb: the director's own kernel
-// routes.
+// The course over IPv6:
 //
-//	client-1 ──[ switch ]── vip0  director  dip0 ──[ switch ]── server-1: nginx
+//	client-1 ──[ switch ]── vip0  director  dip0 ──[ switch ]── server-1, server-2: nginx
 //	curl       2001:db8:0:168::/64          2001:db8:0:56::/64
+//
+// Servers have the DIP as default route, clients are on the VIP's network: they find
+// the VIP by neighbour discovery.
 
 import (
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"natlb/internal/lab"
-	"natlb/internal/lab/labtest"
 )
 
-func TestLabOfIPv6(t *testing.T) {
-	begin(t, "nginx", "curl")
-	c := labtest.Course(t, lab.CourseOptions{IPv6: true, IPForward: true, Servers: 1})
-	startNginx(t, c.Servers[0], 80, t.TempDir(), "server-1")
-	for _, url := range []string{"http://192.168.56.101/", "http://[2001:db8:0:56::101]/"} {
-		if got := curl(t, c.Clients[0], url); got != "server-1\n" {
-			t.Errorf("curl %s = %q", url, got)
-		}
+// course6 are the rules of the course, of IPv6.
+func course6(c *lab.Course) (lines []string) {
+	service := netip.AddrPortFrom(lab.VIP6, 80).String()
+	lines = append(lines, "-A -t "+service+" -s rr")
+	for _, rip := range c.RIPs6 {
+		lines = append(lines, "-a -t "+service+" -r "+netip.AddrPortFrom(rip, 80).String()+" -m")
+	}
+	return lines
+}
+
+func TestCurlOfIPv6(t *testing.T) {
+	begin(t, "nginx", "curl", "ping")
+	for name, o := range map[string]lab.CourseOptions{
+		"natlb owns the VIP":    {IPv6: true},
+		"the host owns the VIP": {IPv6: true, HostOwnsVIP: true, IPForward: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCourse(t, o)
+			servePages(t, c.Servers)
+			d := courseDirector(t, c)
+			for _, line := range course6(c) {
+				d.ctl(line)
+			}
+			url := fmt.Sprintf("http://[%v]/", lab.VIP6)
+			seen := map[string]int{}
+			for range 6 {
+				seen[curl(t, c.Clients[0], url)]++
+			}
+			if len(seen) != 2 || seen["server-1\n"] != 3 {
+				t.Errorf("six times curl: %v, want three times each server", seen)
+			}
+			ping := exec.Command("ping", "-6", "-c", "1", "-W", "5", lab.VIP6.String())
+			if err := c.Clients[0].Run(ping); err != nil {
+				t.Errorf("ping of the VIP: %v", err)
+			}
+			if got := d.ctl("-L -n --stats"); !strings.Contains(got, lab.VIP6.String()) {
+				t.Errorf("the service is not listed:\n%s", got)
+			}
+			if t.Failed() {
+				t.Log(d.ctl("-L -n -c"), d.ctl("drops"))
+			}
+		})
 	}
 }

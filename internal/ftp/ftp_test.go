@@ -32,7 +32,7 @@ func TestPassive(t *testing.T) {
 		{"EPSV 2\r\nPASV\r\n", PASV},
 		{"EPSV\r\nPASV\r\n", EPSV},
 	} {
-		if got := Passive([]byte(tt.in)); got != tt.want {
+		if got := Passive([]byte(tt.in), false); got != tt.want {
 			t.Errorf("Passive(%q) = %d, want %d", tt.in, got, tt.want)
 		}
 	}
@@ -55,7 +55,12 @@ func TestActive(t *testing.T) {
 		{"PORT\r\n", ""},
 		{" PORT 203,0,113,9,15,160\r\n", ""},
 		{"NOOP\r\nPORT 203,0,113,9,15,160\r\n", ""},
-		{"EPRT |2|2001:db8::1|4000|\r\n", ""},
+		{"EPRT |2|2001:db8::1|4000|\r\n", "[2001:db8::1]:4000"},
+		{"EPRT |2|2001:db8::1%eth0|4000|\r\n", ""},
+		{"EPRT |2|::ffff:1.2.3.4|4000|\r\n", ""},
+		{"EPRT |2|203.0.113.9|4000|\r\n", ""},
+		{"EPRT |2|2001:db8::1|0|\r\n", ""},
+		{"EPRT |3|2001:db8::1|4000|\r\n", ""},
 		{"EPRT |1|203.0.113.9|65536|\r\n", ""},
 		{"EPRT |1|203.0.113.9|4000\r\n", ""},
 		{"EPRT |1!203.0.113.9|4000|\r\n", ""},
@@ -148,7 +153,8 @@ func FuzzLines(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, segment []byte) {
-		Passive(segment)
+		Passive(segment, false)
+		Passive(segment, true)
 		if client, ok := Active(segment); ok && (!client.Addr().Is4() || client.Port() == 0) {
 			t.Errorf("Active(%q) = %v", segment, client)
 		}

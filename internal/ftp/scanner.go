@@ -62,6 +62,24 @@ func (s *scanner) numbers4(separator byte) (b [4]byte, ok bool) {
 	return b, true
 }
 
+// address6 takes an IPv6 address without a zone, up to the delimiter d.
+func (s *scanner) address6(d byte) (netip.Addr, bool) {
+	const longest = 45 // of eight groups, the last two as IPv4
+	i := 0
+	for i < len(s.rest) && i <= longest && s.rest[i] != d {
+		if c := s.rest[i]; !digit(c) && c != ':' && c != '.' && (c|0x20 < 'a' || c|0x20 > 'f') {
+			return netip.Addr{}, false
+		}
+		i++
+	}
+	addr, err := netip.ParseAddr(string(s.rest[:i]))
+	if err != nil || !addr.Is6() || addr.Is4In6() {
+		return netip.Addr{}, false
+	}
+	s.rest = s.rest[i:]
+	return addr, true
+}
+
 // sixNumbers takes h1,h2,h3,h4,p1,p2.
 func (s *scanner) sixNumbers() (netip.AddrPort, bool) {
 	addr, ok := s.numbers4(',')

@@ -117,7 +117,7 @@ var suspects = []struct {
 }{
 	{"scheduler flag", optSchedFlags}, {"Zero port", optService}, {"One-Packet", optOps}, {"--pe", optEngine},
 	{"lower threshold", optLower}, {"upper threshold", optUpper}, {"real server", optServer}, {"family", optServer},
-	{"IPv6", optService}, {"SCTP", optService},
+	{"SCTP", optService},
 }
 
 // suspect returns the word that a message is about: the option that it names, or

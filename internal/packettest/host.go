@@ -61,7 +61,7 @@ func NeighbourMAC(a netip.Addr) [6]byte {
 func (h *Host) Lookup(dst uint32) dataplane.Hop { return h.hop(dataplane.Addr4(dst)) }
 
 // Lookup6 implements [dataplane.Host].
-func (h *Host) Lookup6(dst rewrite.Addr6) dataplane.Hop { return h.hop(dataplane.Addr6(dst)) }
+func (h *Host) Lookup6(dst rewrite.Addr6) dataplane.Hop { return h.hop(dst.Addr()) }
 
 func (h *Host) hop(a netip.Addr) dataplane.Hop {
 	if h.Locals[a] {
@@ -89,7 +89,7 @@ func (h *Host) hop(a netip.Addr) dataplane.Hop {
 	if gateway.Is4() {
 		hop.Via = dataplane.Number4(gateway)
 	} else {
-		hop.Via6 = dataplane.Number6(gateway)
+		hop.Via6 = rewrite.Addr6Of(gateway)
 	}
 	if hop.Resolved {
 		hop.MAC = NeighbourMAC(gateway)
@@ -104,4 +104,4 @@ func (h *Host) Link(i uint8) dataplane.LinkState { return h.Links[i] }
 func (h *Host) IsLocal(addr uint32) bool { return h.Locals[dataplane.Addr4(addr)] }
 
 // IsLocal6 implements [dataplane.Host].
-func (h *Host) IsLocal6(addr rewrite.Addr6) bool { return h.Locals[dataplane.Addr6(addr)] }
+func (h *Host) IsLocal6(addr rewrite.Addr6) bool { return h.Locals[addr.Addr()] }

@@ -38,7 +38,7 @@ func newHost(servers []netip.Addr, mtu int) *host {
 		if a.Is4() {
 			h.servers[dataplane.Number4(a)] = true
 		} else {
-			h.servers6[dataplane.Number6(a)] = true
+			h.servers6[rewrite.Addr6Of(a)] = true
 		}
 	}
 	return h
