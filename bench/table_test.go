@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"natlb/conntrack"
+	"natlb/rewrite"
 )
 
 const rip, rport = 0x0a14000b, 8080
@@ -84,6 +85,46 @@ func BenchmarkTableHit(b *testing.B) {
 			r := t.FindIn(&key)
 			if i&1 != 0 {
 				r = t.FindOut(6, rip, rport, key.CIP, key.CPort)
+			}
+			if r == 0 {
+				b.Fatalf("connection %d is not found", keys[i%n])
+			}
+			t.Arm(r, t.At(r), time.Second)
+			i++
+		}
+		report()
+	})
+}
+
+// connKey6 is connKey for IPv6: clients of one /64 after the other.
+func connKey6(i int) conntrack.Key6 {
+	return conntrack.Key6{
+		CIP: rewrite.Addr6{Hi: 0x20010db8<<32 + uint64(i/50000), Lo: 5}, CPort: uint16(10000 + i%50000),
+		VIP: rewrite.Addr6{Hi: 0x20010db8_00010000, Lo: 0x80}, VPort: 80, Proto: 6,
+	}
+}
+
+var rip6 = rewrite.Addr6{Hi: 0xfd10 << 48, Lo: 11}
+
+// BenchmarkTable6Hit is [BenchmarkTableHit] for IPv6.
+func BenchmarkTable6Hit(b *testing.B) {
+	forTables(b, func(b *testing.B, n int) {
+		t, keys := conntrack.NewTable(conntrack.Config{Seed: 1, V6: true}), order(n)
+		for i := range n {
+			key := connKey6(i)
+			r := t.Insert6(&key, 0)
+			c := t.At(r)
+			t.SetRIP6(r, rip6)
+			c.RPort, c.Timeout = rport, 15*time.Minute
+			t.Arm(r, c, 0)
+		}
+		report := cpu(b)
+		i := 0
+		for b.Loop() {
+			key := connKey6(int(keys[i%n]))
+			r := t.FindIn6(&key)
+			if i&1 != 0 {
+				r = t.FindOut6(6, rip6, rport, key.CIP, key.CPort)
 			}
 			if r == 0 {
 				b.Fatalf("connection %d is not found", keys[i%n])
