@@ -185,7 +185,7 @@ func (b *book) count(out []dataplane.Frame) (c *Conn) {
 	bytes, toServer, tunnelled := uint64(0), false, false
 	for i := range out {
 		f := &out[i]
-		if rewrite.ParseIPv4(f.Data, &b.pkt) != rewrite.FaultNone {
+		if rewrite.Parse(f.Data, &b.pkt) != rewrite.FaultNone {
 			continue
 		}
 		n, inside := b.unwrap(f.Data)
@@ -194,8 +194,11 @@ func (b *book) count(out []dataplane.Frame) (c *Conn) {
 		}
 		bytes += uint64(n)
 		if i > 0 {
-			bytes -= uint64(b.pkt.L4 - b.pkt.L3) // the packet had one header
+			bytes -= uint64(headersOf(&b.pkt)) // the packet had one header
 			continue
+		}
+		if b.pkt.V6 && b.pkt.Fragment() {
+			bytes -= fragHeaderLen // and no fragment's
 		}
 		toServer, tunnelled = f.Link == DIPLink, inside
 		name := b.faceOf(f.Data, toServer)
@@ -216,15 +219,28 @@ func (b *book) count(out []dataplane.Frame) (c *Conn) {
 	return c
 }
 
+const fragHeaderLen = 8 // of IPv6
+
+// headersOf returns the length of the headers that each piece of a packet has.
+func headersOf(p *rewrite.Packet) int {
+	if p.Fragment() {
+		return rewrite.FragmentHeaders(p)
+	}
+	return p.L4 - p.L3
+}
+
 // unwrap makes b.pkt, a packet that was sent, the one inside it, if it went into a
 // tunnel, and returns its length: of an inner one that of the whole, even where
 // the outer one was cut.
 func (b *book) unwrap(frame []byte) (n int, inside bool) {
 	n = b.pkt.Len()
-	if b.pkt.FragOff == 0 && b.pkt.Src == dummyAddr {
+	if b.pkt.FragOff == 0 && (b.pkt.Src6 == dummyAddr6 || !b.pkt.V6 && b.pkt.Src == dummyAddr) {
 		_, inside = rewrite.ParseTunnelled(frame, &b.pkt, &b.pkt)
 	}
-	if inside {
+	switch {
+	case inside && b.pkt.V6:
+		n = ipv6Len + int(binary.BigEndian.Uint16(frame[b.pkt.L3+4:]))
+	case inside:
 		n = int(binary.BigEndian.Uint16(frame[b.pkt.L3+2:]))
 	}
 	return n, inside
@@ -234,14 +250,17 @@ func (b *book) unwrap(frame []byte) (n int, inside bool) {
 // that of the packet that it is about, which went the other way.
 func (b *book) faceOf(frame []byte, toServer bool) face {
 	p := &b.pkt
-	if p.Proto == rewrite.ProtoICMP && rewrite.ParseQuoted(frame, p, &b.quoted) {
+	if p.IsICMP() && rewrite.ParseQuoted(frame, p, &b.quoted) {
 		q := &b.quoted
-		p.Proto, p.Src, p.SrcPort, p.Dst, p.DstPort = q.Proto, q.Dst, q.DstPort, q.Src, q.SrcPort
+		if toServer {
+			return face{client: dstOf(q), cport: q.DstPort, other: srcOf(q), oport: q.SrcPort, proto: q.Proto, server: true}
+		}
+		return face{client: srcOf(q), cport: q.SrcPort, other: dstOf(q), oport: q.DstPort, proto: q.Proto}
 	}
 	if toServer {
-		return face{client: p.Src, cport: p.SrcPort, other: p.Dst, oport: p.DstPort, proto: p.Proto, server: true}
+		return face{client: srcOf(p), cport: p.SrcPort, other: dstOf(p), oport: p.DstPort, proto: p.Proto, server: true}
 	}
-	return face{client: p.Dst, cport: p.DstPort, other: p.Src, oport: p.SrcPort, proto: p.Proto}
+	return face{client: dstOf(p), cport: p.DstPort, other: srcOf(p), oport: p.SrcPort, proto: p.Proto}
 }
 
 // all returns the first connections, in order of their beginning, and how many

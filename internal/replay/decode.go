@@ -39,6 +39,8 @@ func Decode(p *pcapfile.Packet) []Field {
 		switch etherType {
 		case etherTypeIPv4:
 			d.ipv4()
+		case etherTypeIPv6:
+			d.ipv6()
 		case etherTypeARP:
 			d.arp()
 		}
@@ -120,6 +122,58 @@ func (d *decoder) ipv4() {
 	d.hex("padding", padding)
 }
 
+func (d *decoder) ipv6() {
+	if len(d.rest) < ipv6Len || d.rest[0]>>4 != 6 {
+		return
+	}
+	h := d.take(ipv6Len)
+	first, length := binary.BigEndian.Uint32(h), int(binary.BigEndian.Uint16(h[4:]))
+	d.add("ipv6.tclass", fmt.Sprintf("0x%02x", first>>20&0xff))
+	d.add("ipv6.flow", fmt.Sprintf("0x%05x", first&0xfffff))
+	d.add("ipv6.plen", length)
+	d.add("ipv6.nxt", h[6])
+	d.add("ipv6.hlim", h[7])
+	d.add("ipv6.src", netip.AddrFrom16([16]byte(h[8:])))
+	d.add("ipv6.dst", netip.AddrFrom16([16]byte(h[24:])))
+	var padding []byte
+	if length < len(d.rest) {
+		d.rest, padding = d.rest[:length], d.rest[length:]
+	}
+	if proto, later := d.extensions(h[6]); !later {
+		d.transport(proto)
+	}
+	d.hex("payload", d.rest)
+	d.rest = nil
+	d.hex("padding", padding)
+}
+
+// extensions takes extension headers from the first on, and returns what follows them
+// and whether that is in an earlier fragment.
+func (d *decoder) extensions(proto uint8) (next uint8, later bool) {
+	const hopByHop, routing, fragment, options = 0, 43, 44, 60
+	for !later {
+		length := 8
+		switch proto {
+		case hopByHop, routing, options:
+			if len(d.rest) >= 2 {
+				length = (int(d.rest[1]) + 1) * 8
+			}
+		case fragment:
+		default:
+			return proto, false
+		}
+		h := d.take(length)
+		if h == nil {
+			return proto, true
+		}
+		d.add("ipv6.ext", proto)
+		d.hex("ipv6.ext.bytes", h)
+		later = proto == fragment && binary.BigEndian.Uint16(h[2:])&^7 != 0
+		proto = h[0]
+	}
+	return proto, later
+}
+
 func (d *decoder) transport(proto uint8) {
 	switch proto {
 	case rewrite.ProtoTCP:
@@ -135,6 +189,8 @@ func (d *decoder) transport(proto uint8) {
 		d.sctp()
 	case rewrite.ProtoICMP:
 		d.icmp()
+	case rewrite.ProtoICMPv6:
+		d.icmpv6()
 	}
 }
 
@@ -193,5 +249,23 @@ func (d *decoder) icmp() {
 		d.prefix = "quoted "
 		d.ipv4()
 		d.prefix = ""
+	}
+}
+
+func (d *decoder) icmpv6() {
+	h := d.take(4)
+	if h == nil {
+		return
+	}
+	d.add("icmpv6.type", h[0])
+	d.add("icmpv6.code", h[1])
+	d.add("icmpv6.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[2:])))
+	if rest := d.take(4); rest != nil && h[0] < 128 && d.prefix == "" {
+		d.add("icmpv6.rest", hex.EncodeToString(rest))
+		d.prefix = "quoted "
+		d.ipv6()
+		d.prefix = ""
+	} else if rest != nil {
+		d.add("icmpv6.rest", hex.EncodeToString(rest))
 	}
 }

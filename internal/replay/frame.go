@@ -3,6 +3,7 @@ package replay
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"natlb/dataplane"
 	"natlb/internal/pcapfile"
@@ -36,7 +37,8 @@ const (
 	arpIPv4Len   = 28
 	sllLen       = 16
 	sll2Len      = 20
-	maxFrame     = rewrite.EthernetLen + 65535
+	maxFrame     = rewrite.EthernetLen + ipv6Len + 65535
+	ipv6Len      = 40
 	sllOutgoing  = 4
 	vlanTagLen   = 4
 	maxVLANDepth = 2
@@ -116,8 +118,11 @@ func (fr *framer) headless(c *captured, skip int) {
 	fr.scratch = append(append(fr.scratch[:0], make([]byte, rewrite.EthernetLen)...), body...)
 	c.Data = fr.scratch
 	var sender uint32
-	if etherType == etherTypeIPv4 && len(body) >= 20 {
+	switch {
+	case etherType == etherTypeIPv4 && len(body) >= 20:
 		sender = binary.BigEndian.Uint32(body[12:])
+	case etherType == etherTypeIPv6 && len(body) >= ipv6Len:
+		sender = rewrite.ReadAddr6(body[8:]).Fold()
 	}
 	fr.head(c.Data, etherType, neighbourMAC(sender))
 }
@@ -155,7 +160,7 @@ func (fr *framer) otherVLAN(c *captured, id int) {
 	}
 }
 
-// fill stands in for the end of an IPv4 packet that was captured short but with
+// fill stands in for the end of an IP packet that was captured short but with
 // all its headers: zeros up to its length, so that connections live on by what
 // is there. The director takes its checksum as verified: nobody can tell. What
 // has lost a header stays short, and is dropped as that.
@@ -192,6 +197,8 @@ func whole(frame []byte) int {
 	switch etherType := binary.BigEndian.Uint16(frame[12:]); {
 	case etherType == etherTypeARP && len(frame) >= rewrite.EthernetLen+arpIPv4Len:
 		return rewrite.EthernetLen + arpIPv4Len
+	case etherType == etherTypeIPv6:
+		return whole6(frame)
 	case etherType != etherTypeIPv4 && etherType != etherTypeARP:
 		return rewrite.EthernetLen // the type is all that counts
 	case etherType == etherTypeARP || len(frame) < rewrite.EthernetLen+20:
@@ -210,18 +217,35 @@ func whole(frame []byte) int {
 	return rewrite.EthernetLen + total
 }
 
+// whole6 is whole for IPv6.
+func whole6(frame []byte) int {
+	if len(frame) < rewrite.EthernetLen+ipv6Len {
+		return 0
+	}
+	total := ipv6Len + int(binary.BigEndian.Uint16(frame[rewrite.EthernetLen+4:]))
+	if total <= len(frame)-rewrite.EthernetLen {
+		return rewrite.EthernetLen + total
+	}
+	// What is there of it is read as if it were all.
+	short, p := slices.Clone(frame), rewrite.Packet{}
+	binary.BigEndian.PutUint16(short[rewrite.EthernetLen+4:], uint16(len(frame)-rewrite.EthernetLen-ipv6Len))
+	if rewrite.ParseIPv6(short, &p) != rewrite.FaultNone || p.FragOff == 0 && p.End-p.L4 < headerLen(p.Proto) {
+		return 0
+	}
+	return rewrite.EthernetLen + total
+}
+
 // partial finds out whether a packet was captured before its sender's network
 // card had computed the checksum: then the field holds the sum of the pseudo
 // header, with SCTP 0. To complete the rare right one that looks the same changes
 // nothing.
 func partial(c *captured) {
-	if len(c.Data) < rewrite.EthernetLen+20 || binary.BigEndian.Uint16(c.Data[12:]) != etherTypeIPv4 {
+	var p rewrite.Packet
+	if rewrite.Parse(c.Data, &p) != rewrite.FaultNone || p.Fragment() {
 		return
 	}
-	ip := c.Data[rewrite.EthernetLen:]
-	header, total := int(ip[0]&15)*4, int(binary.BigEndian.Uint16(ip[2:]))
 	at, size := 6, 2
-	switch ip[9] {
+	switch p.Proto {
 	case rewrite.ProtoTCP:
 		at = 16
 	case rewrite.ProtoSCTP:
@@ -230,16 +254,20 @@ func partial(c *captured) {
 	default:
 		return
 	}
-	if header < 20 || header+at+size > total || total > len(ip) || binary.BigEndian.Uint16(ip[6:])&0x3fff != 0 {
+	l4, addrs := c.Data[p.L4:p.End], c.Data[p.L3+12:p.L3+20]
+	if p.V6 {
+		addrs = c.Data[p.L3+8 : p.L3+ipv6Len]
+	}
+	if at+size > len(l4) {
 		return
 	}
-	left := rewrite.Sum(ip[12:20], uint32(ip[9])+uint32(total-header)) == binary.BigEndian.Uint16(ip[header+at:])
+	left := rewrite.Sum(addrs, uint32(p.Proto)+uint32(len(l4))) == binary.BigEndian.Uint16(l4[at:])
 	if size == 4 {
-		left = binary.BigEndian.Uint32(ip[header+at:]) == 0
+		left = binary.BigEndian.Uint32(l4[at:]) == 0
 	}
 	if left {
 		c.Offload = dataplane.Offload{
-			Flags: dataplane.OffloadNeedsCsum, CsumStart: uint16(rewrite.EthernetLen + header), CsumOffset: uint16(at),
+			Flags: dataplane.OffloadNeedsCsum, CsumStart: uint16(p.L4), CsumOffset: uint16(at),
 		}
 	}
 }
@@ -256,6 +284,8 @@ func headerLen(proto uint8) int {
 		return 12 + 4
 	case rewrite.ProtoICMP:
 		return 8 + 20 + 8
+	case rewrite.ProtoICMPv6:
+		return 8 + ipv6Len + 8
 	}
 	return 0
 }

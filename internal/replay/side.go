@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	"natlb/dataplane"
@@ -35,17 +36,17 @@ func (s Side) String() string { return [...]string{"vip", "dip", "both"}[s] }
 
 // judge knows which packets of a capture were the director's own.
 type judge struct {
-	vips, servers map[uint32]bool
+	vips, servers map[addr]bool
 	targets       []classify.Target
 }
 
 func newJudge(sc dataplane.Scope) *judge {
-	j := &judge{map[uint32]bool{}, map[uint32]bool{}, sc.Targets}
+	j := &judge{map[addr]bool{}, map[addr]bool{}, sc.Targets}
 	for _, a := range slices.Concat(sc.Owned, sc.Marked) {
-		j.vips[dataplane.Number4(a)] = true
+		j.vips[addrOf(a)] = true
 	}
 	for _, a := range sc.Servers {
-		j.servers[dataplane.Number4(a)] = true
+		j.servers[addrOf(a)] = true
 	}
 	return j
 }
@@ -72,19 +73,20 @@ func (j *judge) place(side Side, c *captured, marked bool) (link uint8, own bool
 
 func (j *judge) fromVIP(a *ends) bool {
 	return j.vips[a.src] || len(j.targets) > 0 &&
-		slices.ContainsFunc(j.targets, func(t classify.Target) bool { return t.Has(a.proto, dataplane.Addr4(a.src), a.sport) })
+		slices.ContainsFunc(j.targets, func(t classify.Target) bool { return t.Has(a.proto, a.src.addr(), a.sport) })
 }
 
-// ends are the addresses of a packet, in host byte order, and where it has them
-// its protocol and source port.
+// ends are the addresses of a packet, and where it has them its protocol and source
+// port.
 type ends struct {
-	src, dst uint32
+	src, dst addr
 	sport    uint16
 	proto    uint8
-	arp      bool
+	arp      bool // or neighbour discovery
 }
 
-// endsOf reads the ends of an IPv4 or ARP frame.
+// endsOf reads the ends of an IP or ARP frame. Those of ARP and of neighbour
+// discovery are who speaks, and whom it is about.
 func endsOf(frame []byte) (a ends, ok bool) {
 	if len(frame) < rewrite.EthernetLen+20 {
 		return a, false
@@ -92,16 +94,51 @@ func endsOf(frame []byte) (a ends, ok bool) {
 	b := frame[rewrite.EthernetLen:]
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case etherTypeIPv4:
-		a = ends{src: binary.BigEndian.Uint32(b[12:]), dst: binary.BigEndian.Uint32(b[16:]), proto: b[9]}
+		a = ends{src: addr4(binary.BigEndian.Uint32(b[12:])), dst: addr4(binary.BigEndian.Uint32(b[16:])), proto: b[9]}
 		if at := int(b[0]&15) * 4; len(b) >= at+2 {
 			a.sport = binary.BigEndian.Uint16(b[at:])
 		}
 		return a, true
+	case etherTypeIPv6:
+		return ends6Of(frame)
 	case etherTypeARP:
 		if len(b) < arpIPv4Len {
 			return a, false
 		}
-		return ends{src: binary.BigEndian.Uint32(b[14:]), dst: binary.BigEndian.Uint32(b[24:]), arp: true}, true
+		return ends{src: addr4(binary.BigEndian.Uint32(b[14:])), dst: addr4(binary.BigEndian.Uint32(b[24:])), arp: true}, true
 	}
 	return a, false
+}
+
+// ends6Of reads the ends of an IPv6 frame.
+func ends6Of(frame []byte) (a ends, ok bool) {
+	b := frame[rewrite.EthernetLen:]
+	if len(b) < ipv6Len {
+		return a, false
+	}
+	a = ends{src: addr6(rewrite.ReadAddr6(b[8:])), dst: addr6(rewrite.ReadAddr6(b[24:])), proto: b[6]}
+	var p rewrite.Packet
+	if rewrite.ParseIPv6(frame, &p) != rewrite.FaultNone {
+		return a, true
+	}
+	a.proto, a.sport = p.Proto, p.SrcPort
+	var m rewrite.ND
+	if p.IsICMP() && rewrite.ParseND(frame, &p, &m) {
+		a.dst, a.arp = addr6(m.Target), true
+		if m.Src == (rewrite.Addr6{}) || !m.Solicitation {
+			a.src = addr6(m.Claim())
+		}
+		if !m.Solicitation {
+			a.dst = addr6(m.Dst)
+		}
+	}
+	return a, true
+}
+
+// addr returns the address as the rules for marks have it.
+func (a addr) addr() netip.Addr {
+	if a.v6 {
+		return a.Addr6.Addr()
+	}
+	return dataplane.Addr4(uint32(a.Lo))
 }

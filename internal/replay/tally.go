@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"natlb/dataplane"
 	"natlb/internal/ipvsadm"
 	"natlb/ipvs"
 )
@@ -49,7 +48,7 @@ type ServerSeries struct {
 
 // flowKey names a connection in both replays: it is opened by the same packet.
 type flowKey struct {
-	cip, vip     uint32
+	cip, vip     addr
 	cport, vport uint16
 	proto        ipvs.Protocol
 	start        time.Duration
@@ -157,7 +156,7 @@ func (t *tally) event(e *ipvs.Event, _ *Conn, _ time.Time) {
 
 // meet takes down where a connection went.
 func (t *tally) meet(e *ipvs.Event, at time.Duration) {
-	key := flowKey{dataplane.Number4(e.Client.Addr()), dataplane.Number4(e.Virtual.Addr()), e.Client.Port(), e.Virtual.Port(), e.Proto, at}
+	key := flowKey{addrOf(e.Client.Addr()), addrOf(e.Virtual.Addr()), e.Client.Port(), e.Virtual.Port(), e.Proto, at}
 	end := t.met[key]
 	if end == nil {
 		if len(t.met) >= mostFlows {
