@@ -110,6 +110,9 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 		return DropTTL
 	}
 	rewrite.DecrementTTL(f.Data, p)
+	if f.Offload.Partial() {
+		rewrite.CompleteChecksum(f.Data, int(f.Offload.CsumStart), int(f.Offload.CsumOffset))
+	}
 	f.Offload = Offload{}
 	switch c.Method() {
 	case ipvs.Tunnel:
@@ -125,7 +128,7 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 }
 
 // trustedICMP reports whether the message is whole. Whoever received it may have
-// found that already.
+// found that already, and of one whose checksum is left to the outlet it is sure.
 func trustedICMP(f *Frame, p *rewrite.Packet) bool {
-	return f.Offload.Flags&OffloadDataValid != 0 || rewrite.ICMPChecksumOK(f.Data, p)
+	return f.Offload.Flags&(OffloadNeedsCsum|OffloadDataValid) != 0 || rewrite.ICMPChecksumOK(f.Data, p)
 }

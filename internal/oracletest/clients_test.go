@@ -23,6 +23,9 @@ func (p *player) sources(s step) []netip.Addr {
 	}
 	if out == nil {
 		out = []netip.Addr{p.net.plan.client0}
+		if p.v6 {
+			out[0] = p.net.plan.client06
+		}
 	}
 	return out
 }

@@ -176,6 +176,9 @@ func (p *player) sysctl(s step) result {
 // mark sets a firewall mark by destination.
 func (p *player) mark(s step) result {
 	words := []string{"-A", "PREROUTING", "-d", s.text("dst", "")}
+	if strings.Contains(s.text("dst", ""), ":") {
+		words = append([]string{"-6"}, words...)
+	}
 	if proto := s.text("proto", ""); proto != "" {
 		words = append(words, "-p", proto)
 	}

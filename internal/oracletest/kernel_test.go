@@ -24,7 +24,7 @@ type kernel struct {
 	listenSCTP   map[uint16]func(*conn)
 	pieces       map[pieceKey]*pieces
 
-	ident uint16
+	ident uint32
 	iss   uint32
 }
 
@@ -39,7 +39,7 @@ type udpSocket struct {
 
 type pieceKey struct {
 	src, dst netip.Addr
-	ident    uint16
+	ident    uint32
 	proto    uint8
 }
 
@@ -67,11 +67,15 @@ const mtu = 1500
 func (k *kernel) send(src, dst netip.Addr, proto uint8, df bool, payload []byte) {
 	k.ident++
 	h := ipHeader{src: src, dst: dst, proto: proto, ident: k.ident, ttl: 64, df: df}
-	const most = (mtu - 20) &^ 7
-	if len(payload) <= mtu-20 {
+	room := mtu - headerLen(src)
+	if len(payload) <= room {
 		k.net.send(k.link, k.mac, h.packet(payload))
 		return
 	}
+	if src.Is6() {
+		room -= 8
+	}
+	most := room &^ 7
 	for h.df = false; h.off < len(payload); h.off += most {
 		end := min(h.off+most, len(payload))
 		h.mf = end < len(payload)
@@ -82,7 +86,7 @@ func (k *kernel) send(src, dst netip.Addr, proto uint8, df bool, payload []byte)
 // receive takes a packet from the wire.
 func (k *kernel) receive(ip []byte) {
 	h, p, ok := parseIP(ip)
-	if !ok || !k.owns(h.dst) || checksum(ip[:int(ip[0]&15)*4], 0) != 0 {
+	if !ok || !k.owns(h.dst) || ip[0]>>4 == 4 && checksum(ip[:int(ip[0]&15)*4], 0) != 0 {
 		return
 	}
 	if h.mf || h.off != 0 {
@@ -97,7 +101,7 @@ func (k *kernel) receive(ip []byte) {
 		k.receiveUDP(h, p, ip)
 	case protoSCTP:
 		k.receiveSCTP(h, p)
-	case protoICMP:
+	case icmpOf(h.src):
 		k.receiveICMP(h, p)
 	}
 }
@@ -146,6 +150,11 @@ func (k *kernel) receiveUDP(h ipHeader, p, ip []byte) {
 
 // unreachable tells the sender of ip that nobody has the port.
 func (k *kernel) unreachable(h ipHeader, ip []byte) {
+	if h.src.Is6() {
+		const most = 1280 - 48
+		k.send(h.dst, h.src, protoICMP6, false, icmpFrom(h.dst, h.src, 1, 4, 0, ip[:min(len(ip), most)]))
+		return
+	}
 	const most = 576 - 28
 	k.send(h.dst, h.src, protoICMP, false, icmpBytes(3, 3, 0, ip[:min(len(ip), most)]))
 }
@@ -156,8 +165,13 @@ func (k *kernel) sendUDP(local, remote netip.AddrPort, data []byte) {
 }
 
 // receiveICMP takes an ICMP error to the socket whose packet it quotes.
-func (k *kernel) receiveICMP(_ ipHeader, p []byte) {
-	if len(p) < 8 || p[0] != 3 || checksum(p, 0) != 0 {
+func (k *kernel) receiveICMP(h ipHeader, p []byte) {
+	switch {
+	case h.src.Is6():
+		if p = asICMP4(h, p); p == nil {
+			return
+		}
+	case len(p) < 8 || p[0] != 3 || checksum(p, 0) != 0:
 		return
 	}
 	q, inner, ok := parseIP(p[8:])
@@ -169,7 +183,7 @@ func (k *kernel) receiveICMP(_ ipHeader, p []byte) {
 		netip.AddrPortFrom(q.dst, binary.BigEndian.Uint16(inner[2:])),
 	}
 	if p[1] == 4 {
-		k.pmtu[q.dst] = int(binary.BigEndian.Uint16(p[6:]))
+		k.pmtu[q.dst] = int(binary.BigEndian.Uint32(p[4:]) & 0xffff)
 	}
 	switch q.proto {
 	case protoTCP:
@@ -185,6 +199,27 @@ func (k *kernel) receiveICMP(_ ipHeader, p []byte) {
 			s.err = "ECONNREFUSED"
 		}
 	}
+}
+
+// asICMP4 returns an ICMPv6 error with type and code of the ICMP error that means the
+// same to a socket, or nil.
+func asICMP4(h ipHeader, p []byte) []byte {
+	if len(p) < 8 || checksum(p, pseudo(h.src, h.dst, protoICMP6, len(p))) != 0 {
+		return nil
+	}
+	p = slices.Clone(p)
+	switch {
+	case p[0] == 1 && p[1] == 4:
+		p[1] = 3
+	case p[0] == 1:
+		p[1] = 1
+	case p[0] == 2:
+		p[1] = 4
+	default:
+		return nil
+	}
+	p[0] = 3
+	return p
 }
 
 func (k *kernel) receiveTCP(h ipHeader, p []byte) {

@@ -9,6 +9,7 @@ import (
 
 	"natlb/dataplane"
 	"natlb/internal/packettest"
+	"natlb/rewrite"
 )
 
 // Links of the director.
@@ -41,8 +42,8 @@ type network struct {
 
 	setup
 	mtu     [2]int
-	failed  map[uint32]bool // neighbours that were asked for and did not answer
-	pending map[uint32]bool
+	failed  map[netip.Addr]bool // neighbours that were asked for and did not answer
+	pending map[netip.Addr]bool
 }
 
 // setup is in what ways the same recordings are played.
@@ -68,7 +69,7 @@ const (
 )
 
 func newNetwork(p *plan, set setup) *network {
-	n := &network{plan: p, setup: set, mtu: [2]int{1500, 1500}, failed: map[uint32]bool{}, pending: map[uint32]bool{}}
+	n := &network{plan: p, setup: set, mtu: [2]int{1500, 1500}, failed: map[netip.Addr]bool{}, pending: map[netip.Addr]bool{}}
 	n.director = dataplane.NewDirector(dataplane.Config{
 		Links: []dataplane.Link{{Name: "vip0", Side: dataplane.VIPSide}, {Name: "dip0", Side: dataplane.DIPSide}},
 		Seed:  1, Rand: rand.New(rand.NewPCG(3, 4)), Shards: set.shards,
@@ -78,9 +79,9 @@ func newNetwork(p *plan, set setup) *network {
 		n.drivers = append(n.drivers, n.director.NewDriver(i, n.emit))
 	}
 	n.director.SetHost(n.picture())
-	n.client = newKernel(n, "cl", vipLink, clMAC, p.clients.Contains)
+	n.client = newKernel(n, "cl", vipLink, clMAC, func(a netip.Addr) bool { return p.clients.Contains(a) || p.clients6.Contains(a) })
 	for i := range n.servers {
-		own := func(a netip.Addr) bool { return a == p.rips[i] }
+		own := func(a netip.Addr) bool { return a == p.rips[i] || a == p.rips6[i] }
 		n.servers[i] = newKernel(n, "rs"+string(rune('1'+i)), dipLink, serverMAC(i), own)
 		serve(n.servers[i])
 	}
@@ -104,7 +105,11 @@ func (n *network) tick() {
 
 // send puts an IP packet of a host on the wire to the director.
 func (n *network) send(link uint8, from [6]byte, ip []byte) {
-	frame := slices.Concat(linkMACs[link][:], from[:], []byte{8, 0}, ip)
+	etherType := []byte{8, 0}
+	if ip[0]>>4 == 6 {
+		etherType = []byte{0x86, 0xdd}
+	}
+	frame := slices.Concat(linkMACs[link][:], from[:], etherType, ip)
 	n.after(hop, func() {
 		n.wires[link] = append(n.wires[link], captured{frame: slices.Clone(frame)})
 		f := dataplane.Frame{Data: frame, WireLen: uint32(len(frame)), Link: link}
@@ -116,11 +121,26 @@ func (n *network) send(link uint8, from [6]byte, ip []byte) {
 	})
 }
 
+// sendPartial does so with an ICMPv6 message whose checksum is left to the device: its
+// field is given the sum of the pseudo header.
+func (n *network) sendPartial(link uint8, from [6]byte, ip []byte) {
+	h, p, _ := parseIP(ip)
+	binary.BigEndian.PutUint16(p[2:], ^checksum(nil, pseudo(h.src, h.dst, h.proto, len(p))))
+	frame := slices.Concat(linkMACs[link][:], from[:], []byte{0x86, 0xdd}, ip)
+	n.after(hop, func() {
+		n.wires[link] = append(n.wires[link], captured{frame: slices.Clone(frame)})
+		n.batch(&dataplane.Frame{
+			Data: frame, WireLen: uint32(len(frame)), Link: link,
+			Offload: dataplane.Offload{Flags: dataplane.OffloadNeedsCsum, CsumStart: 54, CsumOffset: 2},
+		})
+	})
+}
+
 // finished reports whether ip is a whole TCP, UDP or SCTP packet with a right
 // checksum, which is what a device can have left to do.
 func finished(ip []byte) bool {
 	h, p, ok := parseIP(ip)
-	if !ok || ip[0] != 0x45 || h.off != 0 || h.mf || h.proto != protoTCP && h.proto != protoUDP && h.proto != protoSCTP {
+	if !ok || ip[0] != 0x45 && ip[0] != 0x60 || h.off != 0 || h.mf || h.proto != protoTCP && h.proto != protoUDP && h.proto != protoSCTP {
 		return false
 	}
 	if h.proto == protoSCTP {
@@ -140,8 +160,9 @@ func (n *network) batch(f *dataplane.Frame) {
 	if f == nil {
 		return
 	}
-	if n.frames++; binary.BigEndian.Uint16(f.Data[20:])&0x3fff != 0 {
-		n.frames = int(f.Data[29])
+	n.frames++
+	if h, _, ok := parseIP(f.Data[14:]); ok && (h.mf || h.off != 0) {
+		n.frames = int(h.src.AsSlice()[3])
 	}
 	n.drivers[n.frames%len(n.drivers)].Batch([]dataplane.Frame{*f}, n.now)
 }
@@ -152,7 +173,11 @@ func (n *network) emit(out []dataplane.Frame, asks []dataplane.Resolve) {
 		n.deliver(f.Link, slices.Clone(f.Data))
 	}
 	for _, ask := range asks {
-		n.resolve(ask.Dst)
+		if ask.Dst != 0 {
+			n.resolve(addr4(ask.Dst))
+		} else {
+			n.resolve(ask.Dst6.Addr())
+		}
 	}
 }
 
@@ -171,7 +196,7 @@ func (n *network) deliver(link uint8, frame []byte) {
 }
 
 // resolve asks for a neighbour that nobody is: the answer never comes.
-func (n *network) resolve(addr uint32) {
+func (n *network) resolve(addr netip.Addr) {
 	if n.pending[addr] {
 		return
 	}
@@ -200,18 +225,20 @@ type picture struct {
 func (n *network) picture() picture {
 	h := &packettest.Host{
 		Links: []dataplane.LinkState{
-			{MAC: linkMACs[vipLink], MTU: n.mtu[vipLink], Up: true, Addr: number4(n.plan.vipAddr)},
-			{MAC: linkMACs[dipLink], MTU: n.mtu[dipLink], Up: true, Addr: number4(n.plan.dipAddr)},
+			{MAC: linkMACs[vipLink], MTU: n.mtu[vipLink], Up: true, Addr: number4(n.plan.vipAddr), Addr6: rewrite.Addr6Of(n.plan.vipAddr6)},
+			{MAC: linkMACs[dipLink], MTU: n.mtu[dipLink], Up: true, Addr: number4(n.plan.dipAddr), Addr6: rewrite.Addr6Of(n.plan.dipAddr6)},
 		},
-		Locals: map[netip.Addr]bool{n.plan.vipAddr: true, n.plan.dipAddr: true},
+		Locals: map[netip.Addr]bool{n.plan.vipAddr: true, n.plan.dipAddr: true, n.plan.vipAddr6: true, n.plan.dipAddr6: true},
 		Routes: []packettest.Route{
 			{Prefix: n.plan.vipNet, Kind: dataplane.HopForward, Link: vipLink},
 			{Prefix: n.plan.dipNet, Kind: dataplane.HopForward, Link: dipLink},
+			{Prefix: n.plan.vipNet6, Kind: dataplane.HopForward, Link: vipLink},
+			{Prefix: n.plan.dipNet6, Kind: dataplane.HopForward, Link: dipLink},
 		},
 		Neighbours: map[netip.Addr]packettest.Neighbour{},
 	}
 	for a := range n.failed {
-		h.Neighbours[addr4(a)] = packettest.Failed
+		h.Neighbours[a] = packettest.Failed
 	}
 	return picture{h, n.plan}
 }
@@ -224,6 +251,16 @@ func (p picture) Lookup(dst uint32) dataplane.Hop {
 		return hop
 	}
 	hop.MAC, hop.Resolved = p.plan.neighbour(addr4(dst))
+	return hop
+}
+
+// Lookup6 implements [dataplane.Host].
+func (p picture) Lookup6(dst rewrite.Addr6) dataplane.Hop {
+	hop := p.Host.Lookup6(dst)
+	if hop.Kind != dataplane.HopForward {
+		return hop
+	}
+	hop.MAC, hop.Resolved = p.plan.neighbour(dst.Addr())
 	return hop
 }
 

@@ -192,7 +192,7 @@ func describeOr(frame []byte) string {
 
 func TestNormal(t *testing.T) {
 	h := ipHeader{src: plans["open"].rips[0], dst: plans["open"].client0, proto: protoICMP, ident: 1, ttl: 64}
-	frame := func(ident uint16, kind uint8, spoil int) []byte {
+	frame := func(ident uint32, kind uint8, spoil int) []byte {
 		h.ident = ident
 		f := append(make([]byte, 14), h.packet(icmpBytes(kind, 0, 7, []byte("data")))...)
 		f[spoil] ^= 1

@@ -14,6 +14,13 @@ type plan struct {
 	rawNet           netip.Prefix // nobody's, answered for by hand
 	client0          netip.Addr
 	rips             [4]netip.Addr
+
+	// The same of IPv6.
+	vipNet6, dipNet6   netip.Prefix
+	vipAddr6, dipAddr6 netip.Addr
+	clients6, rawNet6  netip.Prefix
+	client06, raw06    netip.Addr
+	rips6              [4]netip.Addr
 }
 
 // plans are those of the topology that was recorded, as tools/oracle/oracle.py
@@ -37,19 +44,29 @@ func newPlan(vipSide, dipSide string, servers ...string) *plan {
 	}
 	for i, s := range servers {
 		p.rips[i] = netip.MustParseAddr(dipSide + "." + s)
+		p.rips6[i] = netip.MustParseAddr("fd20:0:0:1::1" + string(rune('1'+i)))
 	}
+	p.vipNet6, p.dipNet6 = netip.MustParsePrefix("fd10:10::/32"), netip.MustParsePrefix("fd20:0:0:1::/64")
+	p.vipAddr6, p.dipAddr6 = netip.MustParseAddr("fd10:10::1"), netip.MustParseAddr("fd20:0:0:1::1")
+	p.clients6, p.rawNet6 = netip.MustParsePrefix("fd10:10:2::/48"), netip.MustParsePrefix("fd10:10:3::/48")
+	p.client06, p.raw06 = netip.MustParseAddr("fd10:10:2::1"), netip.MustParseAddr("fd10:10:3::5")
 	return p
 }
 
 // neighbour returns the MAC address of the host that has an address.
 func (p *plan) neighbour(a netip.Addr) (mac [6]byte, ok bool) {
-	if p.clients.Contains(a) || p.rawNet.Contains(a) {
+	if p.clients.Contains(a) || p.rawNet.Contains(a) || p.clients6.Contains(a) || p.rawNet6.Contains(a) {
 		return clMAC, true
 	}
-	if i := slices.Index(p.rips[:], a); i >= 0 {
+	if i := p.server(a); i >= 0 {
 		return serverMAC(i), true
 	}
 	return mac, false
+}
+
+// server returns the number of the real server that has an address, or -1.
+func (p *plan) server(a netip.Addr) int {
+	return max(slices.Index(p.rips[:], a), slices.Index(p.rips6[:], a))
 }
 
 // setOf returns the set that a scenario is in: a name is in one of them only.

@@ -14,6 +14,7 @@ type player struct {
 	held  []held
 	raw   rawClients
 	caps  map[string]*capture
+	v6    bool // clients have IPv6 addresses unless a step names others
 }
 
 // held is a connection that an ordinary client keeps open.
@@ -23,7 +24,7 @@ type held struct {
 }
 
 func newPlayer(rec *record, set setup) *player {
-	p := &player{net: newNetwork(plans[rec.Plan], set), sport: 20000, caps: map[string]*capture{}}
+	p := &player{net: newNetwork(plans[rec.Plan], set), sport: 20000, caps: map[string]*capture{}, v6: rec.V6 != 0}
 	if rec.Sport > 0 {
 		p.sport = uint16(rec.Sport)
 	}

@@ -139,7 +139,7 @@ func (r *rawClients) flow(s step) *rawFlow {
 // header is the IP header that a step asks for.
 func header(s step, src, dst netip.Addr, proto uint8, ident float64) ipHeader {
 	return ipHeader{
-		src: src, dst: dst, proto: proto, ident: uint16(s.number("ident", ident)),
+		src: src, dst: dst, proto: proto, ident: uint32(s.number("ident", ident)),
 		ttl: uint8(s.number("ttl", 64)), df: s.flag("df", true),
 	}
 }
@@ -177,7 +177,7 @@ func (p *player) rawUDP(s step) result {
 	if size == 0 {
 		return p.raw.send(s, header(s, src.Addr(), dst.Addr(), protoUDP, 5).packet(u))
 	}
-	h := ipHeader{src: src.Addr(), dst: dst.Addr(), proto: protoUDP, ident: uint16(s.number("ident", 99)), ttl: 64}
+	h := ipHeader{src: src.Addr(), dst: dst.Addr(), proto: protoUDP, ident: uint32(s.number("ident", 99)), ttl: 64}
 	var packets, sorted [][]byte
 	for ; h.off < len(u); h.off += size {
 		h.mf = h.off+size < len(u)
@@ -201,8 +201,12 @@ func (p *player) rawIP(s step) result {
 
 func (p *player) ping(s step) result {
 	rest := uint32(s.number("id", 77))<<16 | uint32(s.number("seq", 1))
-	echo := icmpBytes(8, 0, rest, []byte(strings.Repeat("p", int(s.number("len", 32)))))
-	h := header(s, s.addr("src"), s.addr("dst"), protoICMP, 7)
+	h := header(s, s.addr("src"), s.addr("dst"), icmpOf(s.addr("dst")), 7)
+	kind := uint8(8)
+	if h.dst.Is6() {
+		kind = 128
+	}
+	echo := icmpFrom(h.src, h.dst, kind, 0, rest, []byte(strings.Repeat("p", int(s.number("len", 32)))))
 	h.df = true
 	return p.raw.send(s, h.packet(echo))
 }
@@ -214,7 +218,7 @@ func lastTo(cs []captured, to netip.Addr, s step) []byte {
 		h, _, ok := parseIP(c.ip())
 		if ok && h.dst == to && h.proto == uint8(s.number("proto", 0)) {
 			ip := c.ip()
-			return ip[:min(len(ip), 20+int(s.number("inner", 8)))]
+			return ip[:min(len(ip), headerLen(to)+int(s.number("inner", 8)))]
 		}
 	}
 	return nil
@@ -223,8 +227,8 @@ func lastTo(cs []captured, to netip.Addr, s step) []byte {
 // icmpError is the ICMP error of a step about the quoted packet.
 func icmpError(s step, from netip.Addr, quoted []byte) []byte {
 	about, _, _ := parseIP(quoted)
-	h := ipHeader{src: from, dst: about.src, proto: protoICMP, ident: 3, ttl: 64}
-	return h.packet(icmpBytes(uint8(s.number("type", 0)), uint8(s.number("code", 0)), uint32(s.number("rest", 0)), quoted))
+	h := ipHeader{src: from, dst: about.src, proto: icmpOf(from), ident: 3, ttl: 64}
+	return h.packet(icmpFrom(h.src, h.dst, uint8(s.number("type", 0)), uint8(s.number("code", 0)), uint32(s.number("rest", 0)), quoted))
 }
 
 // icmpFromServer lets a real server send an error about the last packet that it
@@ -235,13 +239,21 @@ func (p *player) icmpFromServer(s step) result {
 	if c == nil {
 		return result{"error": "no capture"}
 	}
-	quoted := lastTo(p.net.wires[c.link][c.from:], p.net.plan.rips[i], s)
+	rip := p.net.plan.rips[i]
+	if s.flag("v6", false) || s.number("v6", 0) != 0 {
+		rip = p.net.plan.rips6[i]
+	}
+	quoted := lastTo(p.net.wires[c.link][c.from:], rip, s)
 	if quoted == nil {
 		return result{"error": "no packet seen"}
 	}
-	ip := icmpError(s, p.net.plan.rips[i], quoted)
+	ip := icmpError(s, rip, quoted)
 	p.raw.drain()
-	p.net.send(dipLink, serverMAC(i), ip)
+	if s.number("offload", 0) != 0 {
+		p.net.sendPartial(dipLink, serverMAC(i), ip)
+	} else {
+		p.net.send(dipLink, serverMAC(i), ip)
+	}
 	return result{"sent": packettest.DescribeIP(ip), "back": p.raw.back(s)}
 }
 

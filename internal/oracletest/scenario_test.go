@@ -83,6 +83,7 @@ type record struct {
 	Group string   `json:"group"`
 	Plan  string   `json:"plan"`
 	Sport float64  `json:"sport"` // source ports count up from here
+	V6    int      `json:"v6"`
 	Steps []played `json:"steps"`
 }
 

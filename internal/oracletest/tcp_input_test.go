@@ -34,7 +34,7 @@ func (c *conn) inputSynSent(s *segment) {
 		c.end("ECONNREFUSED")
 	case s.flags&syn != 0:
 		var mss int
-		mss, c.stamps, c.sack, _ = offer(s.opts, c.k.net.now)
+		mss, c.stamps, c.sack, _ = offer(s.opts, c.k.net.now, mssOf(c.f.remote.Addr()))
 		c.mss, c.want = min(c.mss, mss), s.seq+1
 		c.state = established
 		c.advance(s.ack)

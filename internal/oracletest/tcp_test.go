@@ -2,6 +2,7 @@ package oracletest
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"time"
 )
 
@@ -63,16 +64,19 @@ func (s *sent) end() uint32 {
 	return s.seq + g.length()
 }
 
-// Options of a Linux SYN: MSS 1460, SACK permitted, time stamps, window scale.
-func synOptions(now time.Duration) []byte {
-	o := []byte{2, 4, 0x05, 0xb4, 4, 2, 8, 10}
+// mssOf is the MSS of a link of 1500 bytes to an address.
+func mssOf(a netip.Addr) int { return mtu - headerLen(a) - 20 }
+
+// Options of a Linux SYN: MSS, SACK permitted, time stamps, window scale.
+func synOptions(now time.Duration, mss int) []byte {
+	o := []byte{2, 4, byte(mss >> 8), byte(mss), 4, 2, 8, 10}
 	o = binary.BigEndian.AppendUint32(o, uint32(now.Milliseconds()))
 	return append(o, 0, 0, 0, 0, 1, 3, 3, 7)
 }
 
 // offer reads the options of a SYN: the peer's MSS (536 if it names none), and
 // the options that a Linux host answers with.
-func offer(opts []byte, now time.Duration) (mss int, stamps, sack bool, answer []byte) {
+func offer(opts []byte, now time.Duration, own int) (mss int, stamps, sack bool, answer []byte) {
 	mss = 536
 	scale := false
 	for len(opts) > 0 {
@@ -87,7 +91,7 @@ func offer(opts []byte, now time.Duration) (mss int, stamps, sack bool, answer [
 			opts = nil
 			continue
 		case opts[0] == 2:
-			mss = min(int(binary.BigEndian.Uint16(opts[2:])), 1460)
+			mss = min(int(binary.BigEndian.Uint16(opts[2:])), own)
 		case opts[0] == 3:
 			scale = true
 		case opts[0] == 4:
@@ -97,7 +101,7 @@ func offer(opts []byte, now time.Duration) (mss int, stamps, sack bool, answer [
 		}
 		opts = opts[opts[1]:]
 	}
-	answer = []byte{2, 4, 0x05, 0xb4}
+	answer = []byte{2, 4, byte(own >> 8), byte(own)}
 	if stamps {
 		if sack {
 			answer = append(answer, 4, 2)
@@ -117,7 +121,7 @@ func offer(opts []byte, now time.Duration) (mss int, stamps, sack bool, answer [
 
 func (k *kernel) newConn(f flow) *conn {
 	k.iss += 64007
-	c := &conn{k: k, f: f, iss: k.iss, una: k.iss, next: k.iss, mss: 1460}
+	c := &conn{k: k, f: f, iss: k.iss, una: k.iss, next: k.iss, mss: mssOf(f.remote.Addr())}
 	c.rto = time.Second
 	k.conns[f] = c
 	return c
@@ -135,7 +139,7 @@ func (k *kernel) connect(f flow) *conn {
 func (k *kernel) passive(f flow, s *segment, accept func(*conn)) {
 	c := k.newConn(f)
 	c.state, c.accept, c.want = synReceived, accept, s.seq+1
-	c.mss, c.stamps, c.sack, c.synOpts = offer(s.opts, k.net.now)
+	c.mss, c.stamps, c.sack, c.synOpts = offer(s.opts, k.net.now, mssOf(f.remote.Addr()))
 	c.clampMSS()
 	c.queue(syn|ack, nil)
 }
@@ -143,7 +147,7 @@ func (k *kernel) passive(f flow, s *segment, accept func(*conn)) {
 // clampMSS makes segments fit the path, options included.
 func (c *conn) clampMSS() {
 	if m := c.k.pmtu[c.f.remote.Addr()]; m > 0 {
-		c.mss = min(c.mss, m-40)
+		c.mss = min(c.mss, m-20-headerLen(c.f.remote.Addr()))
 	}
 }
 
@@ -190,7 +194,7 @@ func (c *conn) emit(s *sent) {
 	g := segment{sport: c.f.local.Port(), dport: c.f.remote.Port(), seq: s.seq, flags: s.flags, data: s.data}
 	switch {
 	case s.flags&(syn|ack) == syn:
-		g.opts = synOptions(c.k.net.now)
+		g.opts = synOptions(c.k.net.now, mssOf(c.f.remote.Addr()))
 	case s.flags&syn != 0:
 		g.opts = c.synOpts
 	case c.stamps && s.flags&rst == 0:

@@ -1178,7 +1178,7 @@ class Runner:
         """firewall mark by destination in the director (iptables by default, --mark-cmd for another way)"""
         h = s["dst"]; mc = self.a.mark_cmd.replace("iptables-legacy", "ip6tables-legacy") if ":" in h else self.a.mark_cmd
         m = "-d " + h + (" -p " + s["proto"] if s.get("proto") else "") + (" --dport " + str(s["dport"]) if s.get("dport") else "")
-        c = mc.format(match=m, mark=s["mark"], dst=h, proto=s.get("proto", ""), dport=s.get("dport", ""))
+        c = mc.format(match=m, family="-6" if ":" in h else "-4", mark=s["mark"], dst=h, proto=s.get("proto", ""), dport=s.get("dport", ""))
         rc, o, e = self.ns.run("dr", ["/bin/sh", "-c", c])
         return {"ok": 1} if rc == 0 else {"rc": rc, "err": (o + e).splitlines()}
 

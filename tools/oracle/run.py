@@ -24,6 +24,9 @@ KINDS = ("later", "difference", "unstable")
 GUEST_SLACK = 20                  # seconds that expiry times may differ where natlb plays in the guest: it lags behind on a busy machine
 FIRM = ("picks",)                 # a field that no load on the machine can change: such a difference is never played again
 
+# the director's link-local addresses are good: until then its kernel asks nobody for a neighbour
+NO_DAD = " && ! ip -6 addr show tentative | grep -q inet6"
+
 Explanation = collections.namedtuple("Explanation", "line glob steps kind reason")     # steps: a set, or None for all
 
 
@@ -146,8 +149,8 @@ class Worker:
             cmd += ["--director-cmd", a.director_cmd]
         else:
             cmd += ["--director-cmd", natlb, "--director-start", natlb + " run --vip-if {vip_if} --dip-if {dip_if} " + a.run_args,
-                    "--director-ready", natlb + " -L -n", "--sysctl-cmd", natlb + " sysctl {key}={value}",
-                    "--mark-cmd", natlb + " mark -A PREROUTING {match} -j MARK --set-mark {mark}"]
+                    "--director-ready", natlb + " -L -n" + (NO_DAD if load(scenario(name)).get("v6") else ""), "--sysctl-cmd", natlb + " sysctl {key}={value}",
+                    "--mark-cmd", natlb + " mark {family} -A PREROUTING {match} -j MARK --set-mark {mark}"]
         env = dict(os.environ, NATLB_SOCKET=self.socket, PATH=os.path.dirname(a.natlb) + os.pathsep + os.environ["PATH"],
                    PYTHONDONTWRITEBYTECODE="1")
         self.name, self.end = name, time.time() + limit(name)
