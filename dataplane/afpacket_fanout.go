@@ -130,11 +130,11 @@ const (
 // RFC 8200 has four that come before a port.
 const maxExtensions = 4
 
-// loadPort6 puts the port at this offset of a TCP or UDP header into the memory's
+// loadPort6 puts the port at this offset of a TCP, UDP or SCTP header into the memory's
 // word scratchPort, wherever that header lies; 0 for what has none, and for
 // pieces of packets.
 func loadPort6(port uint32) []bpf.Instruction {
-	const stepLen, checkLen = 16, 2
+	const stepLen, checkLen = 17, 3
 	program := []bpf.Instruction{
 		bpf.LoadConstant{Dst: bpf.RegA, Val: 0},
 		bpf.StoreScratch{Src: bpf.RegA, N: scratchPort},
@@ -145,8 +145,9 @@ func loadPort6(port uint32) []bpf.Instruction {
 		program = append(program, behindExtension(uint8(stepLen*(maxExtensions-step)+checkLen))...)
 	}
 	return append(program,
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: 1},
-		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: 2},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(rewrite.ProtoSCTP), SkipTrue: 2},
 		bpf.LoadIndirect{Off: port, Size: 2},
 		bpf.StoreScratch{Src: bpf.RegA, N: scratchPort},
 	)
@@ -158,20 +159,21 @@ func loadPort6(port uint32) []bpf.Instruction {
 // two more to the end, where it goes with everything else.
 func behindExtension(toPort uint8) []bpf.Instruction {
 	const (
-		piece, header = 6, 8   // places of the labels below
+		piece, header = 7, 9   // places of the labels below
 		anyFragment   = 0xfff9 // offset or "more fragments"
 	)
 	toEnd := toPort + 2
 	return []bpf.Instruction{
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: toPort - 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: toPort - 2},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextFragment, SkipTrue: piece - 3},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextHopByHop, SkipTrue: header - 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextRouting, SkipTrue: header - 5},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextDestOptions, SkipTrue: header - 6, SkipFalse: toEnd - 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoSCTP), SkipTrue: toPort - 3},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextFragment, SkipTrue: piece - 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextHopByHop, SkipTrue: header - 5},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextRouting, SkipTrue: header - 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextDestOptions, SkipTrue: header - 7, SkipFalse: toEnd - 7},
 		// piece:
 		bpf.LoadIndirect{Off: 2, Size: 2},
-		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipTrue: toEnd - 8},
+		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipTrue: toEnd - 9},
 		// header:
 		bpf.LoadIndirect{Off: 0, Size: 1},
 		bpf.StoreScratch{Src: bpf.RegA, N: scratchNext},

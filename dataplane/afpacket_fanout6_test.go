@@ -54,8 +54,8 @@ type steered struct {
 }
 
 func drawSteered(t *rapid.T) (p steered) {
-	p.proto = rapid.SampledFrom([]uint8{6, 17, 6, 17, 58, 132, 59}).Draw(t, "proto")
-	p.whole = p.proto == 6 || p.proto == 17
+	p.proto = rapid.SampledFrom([]uint8{6, 17, 132, 6, 17, 58, 59}).Draw(t, "proto")
+	p.whole = p.proto == 6 || p.proto == 17 || p.proto == 132
 	for range rapid.IntRange(0, maxExtensions+1).Draw(t, "extensions") {
 		kind := rapid.SampledFrom([]byte{nextHopByHop, nextRouting, nextDestOptions, nextFragment, 51}).Draw(t, "kind")
 		length := 0

@@ -22,6 +22,7 @@ import (
 //	LINK icmp SRC > DST echo [id= no=] | type= code= rest= about PACKET [inner=N] ...
 //	LINK ip SRC > DST proto=N ...
 //	LINK arp who-has ADDR tell ADDR | LINK arp ADDR is-at MAC
+//	LINK nd who-has ADDR tell ADDR | LINK nd is-free ADDR | LINK nd ADDR is-at MAC
 //	LINK hex BYTES
 //
 // All packets take ttl= tos= id= len= (of the payload) say= (the payload, _ for a blank and / for a line's end) nodf badsum badipsum
@@ -34,6 +35,10 @@ func packet(t *testing.T, w *world, words []string) []dataplane.Frame {
 	switch words[1] {
 	case "arp":
 		return []dataplane.Frame{frame(link, arpFrame(w, link, words[2:]))}
+	case "nd":
+		f := frame(link, ndFrame(words[2:]))
+		f.Type = dataplane.Multicast
+		return []dataplane.Frame{f}
 	case "hex":
 		b, err := hex.DecodeString(words[2])
 		if err != nil {
@@ -47,7 +52,11 @@ func packet(t *testing.T, w *world, words []string) []dataplane.Frame {
 		quoted, inner := readPacket(t, words[at+1:])
 		q := quoted.Frame()[14:]
 		if n, ok := inner["inner"]; ok {
-			q = q[:20+number(t, n)]
+			header := 20
+			if quoted.Src.Addr().Is6() {
+				header = 40
+			}
+			q = q[:header+number(t, n)]
 		}
 		p.Payload = q
 		b = w.from(link, p).Frame()
@@ -61,6 +70,18 @@ func arpFrame(w *world, link uint8, words []string) []byte {
 		return packettest.ARPRequest(packettest.NeighbourMAC(who), who, netip.MustParseAddr(words[1]))
 	}
 	return packettest.ARPReply(packettest.MAC(words[2]), netip.MustParseAddr(words[0]), w.host.Links[link].MAC, netip.MustParseAddr("10.10.0.1"))
+}
+
+func ndFrame(words []string) []byte {
+	switch addr := netip.MustParseAddr; words[0] {
+	case "who-has":
+		return packettest.NeighbourSolicitation(packettest.NeighbourMAC(addr(words[3])), addr(words[3]), addr(words[1]))
+	case "is-free":
+		return packettest.NeighbourSolicitation([6]byte{2, 0, 0, 0, 0, 0x99}, netip.IPv6Unspecified(), addr(words[1]))
+	default:
+		all, a := packettest.MAC("33:33:00:00:00:01"), addr(words[0])
+		return packettest.NeighbourAdvertisement(packettest.MAC(words[2]), all, a, addr("ff02::1"), a, packettest.NAOverride)
+	}
 }
 
 // readPacket reads a packet up to its end or the word about.
@@ -82,6 +103,9 @@ func readPacket(t *testing.T, words []string) (packettest.Packet, map[string]str
 		p.Chunks, rest = strings.Trim(rest[0], "-"), rest[1:]
 	case "icmp":
 		p.Proto, p.DF = 1, false
+		if p.Src.Addr().Is6() {
+			p.Proto = 58
+		}
 	case "ip":
 		p.Raw = true
 	}
@@ -128,6 +152,9 @@ func readPacket(t *testing.T, words []string) (packettest.Packet, map[string]str
 			p.TCPOptions = binary.BigEndian.AppendUint16([]byte{2, 4}, uint16(number(t, value)))
 		case "echo":
 			p.Type, p.Rest = 8, 77<<16|1
+			if p.Proto == 58 {
+				p.Type = 128
+			}
 		case "type":
 			p.Type = uint8(number(t, value))
 		case "code":
@@ -146,7 +173,12 @@ func readPacket(t *testing.T, words []string) (packettest.Packet, map[string]str
 func received(t *testing.T, link uint8, b []byte, opts map[string]string) []dataplane.Frame {
 	t.Helper()
 	if size, ok := opts["frag"]; ok {
-		pieces := packettest.Fragments(b, number(t, size))
+		var pieces [][]byte
+		if b[12] == 0x86 {
+			pieces = packettest.Fragments6(b, number(t, size), 7)
+		} else {
+			pieces = packettest.Fragments(b, number(t, size))
+		}
 		var fs []dataplane.Frame
 		if opts["order"] == "" {
 			for _, piece := range pieces {

@@ -155,6 +155,11 @@ func act(t *testing.T, w *world, line int, words []string) []string {
 			return []string{"error: " + err.Error()}
 		}
 		return nil
+	case "mark":
+		if err := w.apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: words[1:]}}); err != nil {
+			return []string{"error: " + err.Error()}
+		}
+		return nil
 	case "host":
 		w.setHost(func(h *packettest.Host) { changeHost(t, h, words[1:]) })
 		return nil
@@ -205,7 +210,8 @@ func changeHost(t *testing.T, h *packettest.Host, words []string) {
 	case "mtu":
 		h.Links[slices.Index(linkNames, words[1])].MTU = number(t, words[2])
 	case "forwarding":
-		h.Links[slices.Index(linkNames, words[1])].Forwarding = true
+		state := &h.Links[slices.Index(linkNames, words[1])]
+		state.Forwarding, state.Forwarding6 = true, true
 	case "route":
 		h.Routes = append(h.Routes, packettest.Route{Prefix: netip.MustParsePrefix(words[1]), Kind: map[string]dataplane.HopKind{
 			"none": dataplane.HopNone, "elsewhere": dataplane.HopElsewhere, "vip": dataplane.HopForward,

@@ -14,11 +14,13 @@ import (
 	"natlb/internal/ipvsadm"
 	"natlb/internal/packettest"
 	"natlb/ipvs"
+	"natlb/rewrite"
 )
 
 // The network around the director under test:
 //
 //	clients 10.10.2.0/23 ── vip (10.10.0.1) director dip (10.20.0.1) ── servers 10.20.0.0/24
+//	        fd10::/32           (fd10::1)            (fd20::1)                  fd20::/64
 const (
 	vipLink = 0
 	dipLink = 1
@@ -41,13 +43,18 @@ func testHost() *packettest.Host {
 	prefix := netip.MustParsePrefix
 	return &packettest.Host{
 		Links: []dataplane.LinkState{
-			{MAC: packettest.MAC("02:00:00:00:01:01"), MTU: 1500, Up: true, Addr: 0x0a0a0001},
-			{MAC: packettest.MAC("02:00:00:00:02:01"), MTU: 1500, Up: true, Addr: 0x0a140001},
+			{MAC: packettest.MAC("02:00:00:00:01:01"), MTU: 1500, Up: true, Addr: 0x0a0a0001, Addr6: rewrite.Addr6Of(netip.MustParseAddr("fd10::1"))},
+			{MAC: packettest.MAC("02:00:00:00:02:01"), MTU: 1500, Up: true, Addr: 0x0a140001, Addr6: rewrite.Addr6Of(netip.MustParseAddr("fd20::1"))},
 		},
-		Locals: map[netip.Addr]bool{netip.MustParseAddr("10.10.0.1"): true, netip.MustParseAddr("10.20.0.1"): true},
+		Locals: map[netip.Addr]bool{
+			netip.MustParseAddr("10.10.0.1"): true, netip.MustParseAddr("10.20.0.1"): true,
+			netip.MustParseAddr("fd10::1"): true, netip.MustParseAddr("fd20::1"): true,
+		},
 		Routes: []packettest.Route{
 			{Prefix: prefix("10.10.0.0/16"), Kind: dataplane.HopForward, Link: vipLink},
 			{Prefix: prefix("10.20.0.0/24"), Kind: dataplane.HopForward, Link: dipLink},
+			{Prefix: prefix("fd10::/32"), Kind: dataplane.HopForward, Link: vipLink},
+			{Prefix: prefix("fd20::/64"), Kind: dataplane.HopForward, Link: dipLink},
 		},
 		Neighbours: map[netip.Addr]packettest.Neighbour{},
 	}
@@ -241,8 +248,11 @@ func (w *world) output() (lines []string) {
 		lines = append(lines, line)
 	}
 	for _, r := range w.shard.Unresolved() {
-		b := [4]byte{byte(r.Dst >> 24), byte(r.Dst >> 16), byte(r.Dst >> 8), byte(r.Dst)}
-		lines = append(lines, fmt.Sprintf("resolve %s %v", linkNames[r.Link], netip.AddrFrom4(b)))
+		dst := dataplane.Addr4(r.Dst)
+		if r.Dst == 0 {
+			dst = r.Dst6.Addr()
+		}
+		lines = append(lines, fmt.Sprintf("resolve %s %v", linkNames[r.Link], dst))
 	}
 	for _, e := range w.dir.TakeEvents(nil) {
 		switch e.Kind {
