@@ -26,6 +26,7 @@ func testAllocations(t *testing.T, follow bool) {
 	}
 	client, server := netip.MustParseAddr("10.10.3.5"), netip.MustParseAddr("10.20.0.11")
 	vip := netip.MustParseAddr("10.10.1.1")
+	client6, server6, vip6 := netip.MustParseAddr("fd10::5"), netip.MustParseAddr("fd20::11"), netip.MustParseAddr("fd10:1::1")
 	tcp := func(src netip.Addr, sport uint16, dst netip.Addr, dport uint16, flags string, n int) packettest.Packet {
 		return packettest.Packet{Proto: 6, DF: true, Flags: flags, Payload: make([]byte, n),
 			Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}
@@ -61,20 +62,37 @@ func testAllocations(t *testing.T, follow bool) {
 		{name: "GRE", frame: frame(0, tcp(client, 4000, vip, 8003, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "GUE", frame: frame(0, tcp(client, 4000, vip, 8004, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "tunnel, too big", frame: frame(0, tcp(client, 4000, vip, 8004, "A", 1460).Frame()), want: dataplane.AnswerTooBig},
+		{name: "IPv6, in", frame: frame(0, tcp(client6, 4000, vip6, 80, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "IPv6, out", link: 1, frame: frame(1, tcp(server6, 8080, client6, 4000, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "IPv6, super-packet", frame: packettest.Partial(tcp(client6, 4000, vip6, 80, "A", 60000).Frame(), 1428), want: dataplane.Forward},
+		{name: "IPv6, datagram", frame: frame(0, packettest.Packet{Proto: 17, Src: netip.AddrPortFrom(client6, 4000), Dst: netip.AddrPortFrom(vip6, 53)}.Frame()), want: dataplane.Forward},
+		{name: "IPv6, refused", frame: frame(0, tcp(client6, 4000, vip6, 81, "A", 10).Frame()), want: dataplane.AnswerReset},
+		{name: "IPv6, echo", frame: frame(0, packettest.Packet{Proto: 58, Type: 128, Src: netip.AddrPortFrom(client6, 0), Dst: netip.AddrPortFrom(vip6, 0)}.Frame()), want: dataplane.AnswerEcho},
+		{name: "IPv6, routed", link: 1, frame: frame(1, tcp(server6, 9999, client6, 4000, "A", 10).Frame()), want: dataplane.Route},
+		{name: "IPv6, direct routing", frame: frame(0, tcp(client6, 4000, vip6, 8001, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "IPv6, IPIP", frame: frame(0, tcp(client6, 4000, vip6, 8002, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "IPv6, GUE", frame: frame(0, tcp(client6, 4000, vip6, 8004, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "IPv6, tunnel, too big", frame: frame(0, tcp(client6, 4000, vip6, 8004, "A", 1440).Frame()), want: dataplane.AnswerTooBig},
+		{name: "ND", frame: frame(0, packettest.NeighbourSolicitation(packettest.NeighbourMAC(client6), client6, vip6)), want: dataplane.AnswerND},
 		{name: "ARP", frame: frame(0, packettest.ARPRequest(packettest.NeighbourMAC(client), client, vip)), want: dataplane.AnswerARP},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorld(nil)
 			w.mustRules(t, "-A -t 10.10.1.1:80 -s wlc\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n"+
-				"-A --sctp-service 10.10.1.1:2905 -s rr\n-a --sctp-service 10.10.1.1:2905 -r 10.20.0.11:80 -m")
+				"-A --sctp-service 10.10.1.1:2905 -s rr\n-a --sctp-service 10.10.1.1:2905 -r 10.20.0.11:80 -m\n"+
+				"-A -t [fd10:1::1]:80 -s wlc\n-a -t [fd10:1::1]:80 -r [fd20::11]:8080 -m\n-A -u [fd10:1::1]:53 -s rr\n-a -u [fd10:1::1]:53 -r [fd20::11]:5353 -m")
 			for port, options := range map[uint16]string{8001: "-g", 8002: "-i", 8003: "-i --tun-type gre --tun-csum", 8004: "-i --tun-type gue --tun-port 6080 --tun-csum"} {
 				w.mustRules(t, fmt.Sprintf("-A -t 10.10.1.1:%d -s wlc\n-a -t 10.10.1.1:%d -r 10.20.0.11 %s", port, port, options))
+				w.mustRules(t, fmt.Sprintf("-A -t [fd10:1::1]:%d -s wlc\n-a -t [fd10:1::1]:%d -r fd20::11 %s", port, port, options))
 				w.batch(frame(0, tcp(client, 4000, vip, port, "S", 0).Frame()))
+				w.batch(frame(0, tcp(client6, 4000, vip6, port, "S", 0).Frame()))
 			}
 			w.dir.Follow(follow)
 			events := make([]ipvs.Event, 0, 1000)
 			w.batch(frame(0, tcp(client, 4000, vip, 80, "S", 0).Frame()))
 			w.batch(frame(0, tcp(client, 4000, vip, 80, "A", 0).Frame()))
+			w.batch(frame(0, tcp(client6, 4000, vip6, 80, "S", 0).Frame()))
+			w.batch(frame(0, tcp(client6, 4000, vip6, 80, "A", 0).Frame()))
 			fresh := tt.frame.Data
 			f := tt.frame
 			f.Link, f.Data = tt.link, make([]byte, len(fresh))

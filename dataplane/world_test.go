@@ -196,7 +196,11 @@ func (w *world) ledger() error {
 		for _, d := range s.Destinations {
 			active, inactive := int32(0), int32(0)
 			for _, c := range conns {
-				if c.Template || c.Proto != s.Key.Proto || (c.Virtual != s.Key.VIP || c.Dest != d.Addr) && !w.data(c, s.Key.VIP, d.Addr) {
+				if s.Key.IsMark() {
+					if c.Template || c.Service != s.Key || c.Dest.Addr() != d.Addr.Addr() {
+						continue
+					}
+				} else if c.Template || c.Proto != s.Key.Proto || (c.Virtual != s.Key.VIP || c.Dest != d.Addr) && !w.data(c, s.Key.VIP, d.Addr) {
 					continue
 				}
 				if slices.Contains(activeStates, c.State) {
