@@ -17,7 +17,7 @@ var ledgerClasses = map[string]string{
 }
 
 // protocolNames are protocols with a name, by their number.
-var protocolNames = map[uint8]string{1: "icmp", 6: "tcp", 17: "udp", 132: "sctp"}
+var protocolNames = map[uint8]string{1: "icmp", 58: "icmpv6", 6: "tcp", 17: "udp", 132: "sctp"}
 
 func ledgerOf(l dataplane.Ledger) control.Ledger {
 	out := control.Ledger{Clock: int64(l.At), Received: l.Received, HandingOver: l.HandingOver}
@@ -43,7 +43,7 @@ func sightingOf(s *dataplane.Sighting) *control.Sighting {
 	switch s.EtherType {
 	case etherTypeARP:
 		out.Protocol = "arp"
-	case etherTypeIPv4:
+	case etherTypeIPv4, etherTypeIPv6:
 		if out.Protocol = protocolNames[s.Proto]; out.Protocol == "" {
 			out.Protocol = strconv.Itoa(int(s.Proto))
 		}
@@ -56,5 +56,6 @@ func sightingOf(s *dataplane.Sighting) *control.Sighting {
 
 const (
 	etherTypeIPv4 = 0x0800
+	etherTypeIPv6 = 0x86dd
 	etherTypeARP  = 0x0806
 )

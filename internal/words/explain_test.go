@@ -204,7 +204,7 @@ func TestExplainUsage(t *testing.T) {
 		"explain tcp 10.10.3.5 10.10.1.1:80 --reply 10.20.0.1:80": "or --reply RIP:PORT in place of the last",
 		"explain tcp 10.10.3.5 --reply 10.20.0.1:80":              "which port of 10.10.3.5 does the server answer?",
 		"explain tcp 10.10.3.5 10.10.1.1:80 --via eth9":           `no interface "eth9" (it has ["vip0" "dip0"])`,
-		"explain tcp [fd00::1]:1 [fd00::2]:80":                    "not supported",
+		"explain tcp [fd00::1]:1 10.10.1.1:80":                    "of two families",
 	} {
 		out, errs, status := say(t, line)
 		if status != 1 || out != "" || !strings.HasPrefix(errs, "natlb: ") || !strings.Contains(errs, want) || !strings.Contains(errs, "\nhint: ") {
