@@ -11,9 +11,9 @@ package e2e
 import (
 	"fmt"
 	"net/netip"
-	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"natlb/internal/lab"
 )
@@ -29,7 +29,7 @@ func course6(c *lab.Course) (lines []string) {
 }
 
 func TestCurlOfIPv6(t *testing.T) {
-	begin(t, "nginx", "curl", "ping")
+	begin(t, "curl")
 	for name, o := range map[string]lab.CourseOptions{
 		"natlb owns the VIP":    {IPv6: true},
 		"the host owns the VIP": {IPv6: true, HostOwnsVIP: true, IPForward: true},
@@ -44,13 +44,12 @@ func TestCurlOfIPv6(t *testing.T) {
 			url := fmt.Sprintf("http://[%v]/", lab.VIP6)
 			seen := map[string]int{}
 			for range 6 {
-				seen[curl(t, c.Clients[0], url)]++
+				seen[strings.TrimSpace(curl(t, c.Clients[0], url))]++
 			}
-			if len(seen) != 2 || seen["server-1\n"] != 3 {
+			if len(seen) != 2 || seen["server-1"] != 3 {
 				t.Errorf("six times curl: %v, want three times each server", seen)
 			}
-			ping := exec.Command("ping", "-6", "-c", "1", "-W", "5", lab.VIP6.String())
-			if err := c.Clients[0].Run(ping); err != nil {
+			if err := firstClient(c).Ping(within(t, 10*time.Second), lab.VIP6, 5); err != nil {
 				t.Errorf("ping of the VIP: %v", err)
 			}
 			if got := d.ctl("-L -n --stats"); !strings.Contains(got, lab.VIP6.String()) {
