@@ -32,7 +32,11 @@ func playRecords(t *testing.T, data []byte) {
 		"-A -u 10.10.1.1:53 -s sh\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n-a -u 10.10.1.1:53 -r 10.20.0.13:53 -g\n"+
 		"-a -t 10.10.1.1:80 -r 10.20.0.14 -i\n-a -u 10.10.1.1:53 -r 10.20.0.14 -i --tun-type gue --tun-port 6080 --tun-csum\n"+
 		"-A --sctp-service 10.10.1.1:80 -s rr\n-a --sctp-service 10.10.1.1:80 -r 10.20.0.11:8080 -m\n"+
-		"-A -t 10.10.1.9:21 -s rr\n-a -t 10.10.1.9:21 -r 10.20.0.14:21 -m")
+		"-A -t 10.10.1.9:21 -s rr\n-a -t 10.10.1.9:21 -r 10.20.0.14:21 -m\n"+
+		"-A -t [fd10:1::1]:80 -s rr -p 60 -M 64\n-a -t [fd10:1::1]:80 -r [fd20::11]:8080 -m\n-a -t [fd10:1::1]:80 -r 10.20.0.14:80 -i\n"+
+		"-A -u [fd10:1::1]:53 -s sh\n-a -u [fd10:1::1]:53 -r [fd20::11]:5353 -m\n-a -u [fd10:1::1]:53 -r fd20::12 -g\n"+
+		"-a -u [fd10:1::1]:53 -r fd20::13 -i --tun-type gue --tun-port 6080 --tun-csum\n-a -u 10.10.1.1:53 -r [fd20::13]:53 -i --tun-type gre\n"+
+		"-A -t [fd10:1::9]:21 -s rr\n-a -t [fd10:1::9]:21 -r [fd20::14]:21 -m")
 	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.12")] = packettest.Unresolved })
 	for records := 0; len(data) >= 3 && records < 100; records++ {
 		kind, n := data[0], min(int(binary.BigEndian.Uint16(data[1:])), len(data)-3)
@@ -53,6 +57,9 @@ func playRecords(t *testing.T, data []byte) {
 		}
 		fr.Data = append([]byte(nil), body...)
 		fr.WireLen = uint32(len(fr.Data))
+		if len(body) > 0 && body[0] == 0x33 { // neighbours ask by multicast
+			fr.Type = dataplane.Multicast
+		}
 		w.batch(fr)
 	}
 	if err := w.ledger(); err != nil {
@@ -119,8 +126,46 @@ func fuzzSeeds() [][]byte {
 		sctp(0, "INIT"), sctp(2, "INIT_ACK"), sctp(4, "COOKIE_ECHO"), sctp(6, "COOKIE_ACK+SACK"), sctp(0, "DATA+DATA"), sctp(2, "SHUTDOWN"),
 		sctp(0, "SHUTDOWN_ACK"), sctp(2, "SHUTDOWN_COMPLETE"), record(1, make([]byte, 1300)), sctp(0, "SHUTDOWN_ACK"), sctp(0, "COOKIE_ACK+ABORT"),
 	}, nil)
-	return [][]byte{life, pieces, errors, association, bytes.Join([][]byte{
+	return append(fuzzSeeds6(record), [][]byte{life, pieces, errors, association, bytes.Join([][]byte{
 		ftp(0, "S", ""), ftp(2, "SA", ""), ftp(0, "A", ""), ftp(0, "PA", "PORT 10,10,3,5,15,162\r\n"), ftp(0, "PA", "PASV\r\n"),
 		ftp(2, "PA", "227 (10,20,0,14,15,160)\r\n"), ftp(2, "PA", "150 go\r\n"), ftp(0, "A", ""), record(1, make([]byte, 1300)),
-	}, nil)}
+	}, nil)}...)
+}
+
+// fuzzSeeds6 are such of IPv6.
+func fuzzSeeds6(record func(byte, []byte) []byte) [][]byte {
+	ap := netip.MustParseAddrPort
+	client, vip, server := ap("[fd10::5]:4000"), ap("[fd10:1::1]:80"), ap("[fd20::11]:8080")
+	frame := func(kind byte, src, dst netip.AddrPort, p packettest.Packet) []byte {
+		p.Src, p.Dst, p.DF = src, dst, true
+		return record(kind, p.Frame())
+	}
+	tcp := func(kind byte, src, dst netip.AddrPort, flags, say string) []byte {
+		return frame(kind, src, dst, packettest.Packet{Proto: 6, Flags: flags, Payload: []byte(say)})
+	}
+	ftp, ftpServer, dns := ap("[fd10:1::9]:21"), ap("[fd20::14]:21"), ap("[fd10:1::1]:53")
+	udp := packettest.Packet{Src: client, Dst: dns, Proto: 17, Payload: make([]byte, 900)}.Frame()
+	var pieces []byte
+	for _, p := range packettest.Fragments6(udp, 400, 7) {
+		pieces = append(pieces, record(0, p)...)
+	}
+	toServer := packettest.Packet{Src: client, Dst: server, Proto: 6, Flags: "S"}.Frame()[14:]
+	inner := packettest.Packet{Src: client, Dst: dns, Proto: 17}.Frame()[14:]
+	tunnel := packettest.Packet{Src: ap("[fd20::1]:40000"), Dst: ap("[fd20::13]:6080"), Proto: 17, Payload: append([]byte{0, 41, 0, 0}, inner...)}.Frame()[14:]
+	return [][]byte{
+		bytes.Join([][]byte{
+			record(0, packettest.NeighbourSolicitation(packettest.NeighbourMAC(client.Addr()), client.Addr(), vip.Addr())),
+			tcp(0, client, vip, "S", ""), tcp(2, server, client, "SA", ""), tcp(0, client, vip, "A", ""), tcp(2, server, client, "FA", "bye"),
+			frame(2, server, client, packettest.Packet{Proto: 58, Type: 2, Rest: 1300, Payload: toServer}),
+			frame(0, client, vip, packettest.Packet{Proto: 58, Type: 128, Payload: make([]byte, 20)}), record(1, make([]byte, 1300)),
+		}, nil),
+		bytes.Join([][]byte{
+			frame(0, client, dns, packettest.Packet{Proto: 17, Extensions: []packettest.Extension{{Type: 0}, {Type: 60}, {Type: 43}}}),
+			frame(2, ap("[fd20::77]:0"), ap("[fd20::1]:0"), packettest.Packet{Proto: 58, Type: 2, Rest: 1300, Payload: tunnel}), pieces,
+		}, nil),
+		bytes.Join([][]byte{
+			tcp(0, client, ftp, "S", ""), tcp(2, ftpServer, client, "SA", ""), tcp(0, client, ftp, "A", ""),
+			tcp(0, client, ftp, "PA", "EPRT |2|fd10::5|4002|\r\n"), tcp(0, client, ftp, "PA", "EPSV\r\n"), tcp(2, ftpServer, client, "PA", "229 (|||4000|)\r\n"),
+		}, nil),
+	}
 }
