@@ -233,7 +233,7 @@ func (n *snapshot) continues(before *snapshot) bool {
 // opened returns the connection that the packet has opened, or nil.
 func (t *trial) opened(before, after *snapshot) *entry {
 	if c := &t.shard.passing; c.Is(conntrack.OnePacket) {
-		return &entry{*c, t.shard.ends1}
+		return &entry{*c, t.shard.passed}
 	}
 	if c := after.conn; c != nil && c.InPkts == 1 && (before.conn == nil || after.ref != before.ref || *c != *before.conn) {
 		return c

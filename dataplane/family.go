@@ -41,7 +41,7 @@ func (s *Shard) entries() int { return s.table.Len() + s.table6.Len() }
 // no table.
 func (s *Shard) ends(r conntrack.Ref) *conntrack.Ends6 {
 	if r == 0 {
-		return &s.ends1
+		return &s.passed
 	}
 	return s.table6.Ends6(r)
 }
@@ -131,7 +131,7 @@ func (s *Shard) insert(p *rewrite.Packet, now time.Duration) conntrack.Ref {
 	return s.table.Insert(&key, now)
 }
 
-// serviceOf returns the service of a packet with that mark; see view.find.
+// serviceFor returns the service of a packet with that mark, or nil; see view.find.
 func (v *view) serviceFor(mark uint32, p *rewrite.Packet) *serviceView {
 	if p.V6 {
 		return v.find6(mark, p.Proto, p.Dst6, p.DstPort)
@@ -205,7 +205,7 @@ func (s *Shard) fromVIP(c *conntrack.Conn, r conntrack.Ref) origin {
 	return origin{src: c.VIP}
 }
 
-// allow takes a token for an error to the sender of p.
+// allowError takes a token for an error to the sender of p.
 func (l *limiter) allowError(p *rewrite.Packet, now time.Duration) bool {
 	if p.V6 {
 		return l.allow6(p.Src6, now)

@@ -264,8 +264,3 @@ func number(t *testing.T, text string) int {
 	}
 	return int(n)
 }
-
-func be(a netip.Addr) uint32 {
-	b := a.As4()
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-}

@@ -48,7 +48,7 @@ type Shard struct {
 	pkt     rewrite.Packet
 	quoted  rewrite.Packet
 	passing conntrack.Conn  // of a one-packet service
-	ends1   conntrack.Ends6 // its addresses, of IPv6
+	passed  conntrack.Ends6 // its addresses, of IPv6
 	flow    sched.Flow      // here because schedulers, behind an interface, make it escape
 	resolve []Resolve
 	ahead   [MaxBatch]uint32 // hashes of a batch's clients

@@ -274,7 +274,7 @@ func (s *Shard) onePacket(f *Frame, p *rewrite.Packet, svc *serviceView, n newCo
 	}
 	if p.V6 {
 		c.Flags |= conntrack.V6
-		s.ends1 = conntrack.Ends6{CIP: p.Src6, VIP: p.Dst6}
+		s.passed = conntrack.Ends6{CIP: p.Src6, VIP: p.Dst6}
 	}
 	s.bind(c, 0, svc, n, mark)
 	v := s.forwardIn(f, p, c, 0, now)
