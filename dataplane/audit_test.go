@@ -117,12 +117,18 @@ func (d *Director) Counts() (conns, templates int) {
 	return conns, d.templates.entries()
 }
 
+// Entry is a connection with its addresses if it is of IPv6.
+type Entry struct {
+	conntrack.Conn
+	Ends conntrack.Ends6
+}
+
 // Entries calls yield for each connection of each shard.
-func (d *Director) Entries(yield func(*conntrack.Conn) bool) {
+func (d *Director) Entries(yield func(Entry) bool) {
 	for _, s := range d.shards {
 		for _, t := range s.tables() {
-			for _, c := range t.All {
-				if !yield(c) {
+			for r := range t.All {
+				if e := copyEntry(t, r); !yield(Entry{e.Conn, e.ends}) {
 					return
 				}
 			}
@@ -366,21 +372,26 @@ func (a *audit) services() {
 	d, v := a.d, a.d.view.Load()
 	uses := make([]int, d.nservice)
 	uses[0] = 1
-	vips := map[uint32]int{}
+	vips, vips6 := map[uint32]int{}, map[rewrite.Addr6]int{}
 	for _, s := range d.services {
 		uses[s.id]++
 		if d.byKey[s.key] != s {
 			a.fail("service %v is not to be found", s.key)
 		}
 		seen := v.byMark[s.key.Mark]
-		if !s.key.IsMark() {
-			seen = v.byAddr.of(endpointOf(uint8(s.key.Proto), Number4(s.key.VIP.Addr()), s.key.VIP.Port()))
+		switch vip := s.key.VIP; {
+		case s.key.IsMark() && s.key.V6:
+			seen = v.six.byMark[s.key.Mark]
+		case s.key.IsMark():
+		case s.key.Is6():
+			seen = v.six.byAddr.of(endpoint6Of(uint8(s.key.Proto), rewrite.Addr6Of(vip.Addr()), vip.Port()))
+			vips6[rewrite.Addr6Of(vip.Addr())]++
+		default:
+			seen = v.byAddr.of(endpointOf(uint8(s.key.Proto), Number4(vip.Addr()), vip.Port()))
+			vips[Number4(vip.Addr())]++
 		}
 		if seen == nil || *seen != *s.view() {
 			a.fail("packets see another service than %v", s.key)
-		}
-		if !s.key.IsMark() {
-			vips[Number4(s.key.VIP.Addr())]++
 		}
 	}
 	for _, id := range d.freeServices {
@@ -402,6 +413,14 @@ func (a *audit) services() {
 		if d.roles.four.vips[vip] != n || v.roles.of(vip)&roleVIP == 0 {
 			a.fail("VIP %v of %d services counts %d and has role %d", Addr4(vip), n, d.roles.four.vips[vip], v.roles.of(vip))
 		}
+	}
+	for vip, n := range vips6 {
+		if d.roles.six.vips[vip] != n || v.roles.of6(vip)&roleVIP == 0 {
+			a.fail("VIP %v of %d services counts %d and has role %d", vip.Addr(), n, d.roles.six.vips[vip], v.roles.of6(vip))
+		}
+	}
+	if len(vips6) != len(d.roles.six.vips) {
+		a.fail("%d VIPs of IPv6 have services, %d are known", len(vips6), len(d.roles.six.vips))
 	}
 	for vip := range d.roles.four.vips {
 		if vips[vip] == 0 {

@@ -18,6 +18,7 @@ import (
 	"natlb/dataplane"
 	"natlb/internal/packettest"
 	"natlb/ipvs"
+	"natlb/rewrite"
 	"natlb/sched"
 
 	"pgregory.net/rapid"
@@ -31,8 +32,8 @@ import (
 type history struct {
 	*world
 	drivers []*dataplane.Driver
-	doors   []netip.AddrPort // of the first services: where clients mostly knock
-	entries []conntrack.Conn // copies of all connections, as of the last step
+	doors   []netip.AddrPort  // of the first services: where clients mostly knock
+	entries []dataplane.Entry // copies of all connections, as of the last step
 }
 
 // TestHistories plays random histories. After every step the director must agree
@@ -148,7 +149,7 @@ func newHistory(t *rapid.T, arenas [][]byte) *history {
 func (h *history) look() error {
 	h.entries = h.entries[:0]
 	for c := range h.dir.Entries {
-		h.entries = append(h.entries, *c)
+		h.entries = append(h.entries, c)
 	}
 	sum := uint64(0)
 	for _, c := range h.dir.Counters() {
@@ -235,6 +236,13 @@ func (h *history) frame(fs ...dataplane.Frame) {
 // the kernel does, and is otherwise wrong as often as not.
 func comesTo(f *dataplane.Frame, shards int) int {
 	b := f.Data
+	if b[12] == 0x86 {
+		sum := int(b[37]) + int(b[53])
+		if rewrite.CarriesPorts(b[20]) && len(b) > 57 {
+			sum += int(b[55]) + int(b[57])
+		}
+		return sum % shards
+	}
 	sum := int(b[29]) + int(b[33])
 	if (b[23] == 6 || b[23] == 17 || b[23] == 132) && binary.BigEndian.Uint16(b[20:])&0x3fff == 0 {
 		sum += int(b[35]) + int(b[37])
@@ -248,7 +256,12 @@ func (h *history) deliver(t *rapid.T, link uint8, p packettest.Packet) {
 	f := frame(link, b)
 	switch form := historyForms.Draw(t, "form"); {
 	case form == 1 && len(b) > 42:
-		pieces := packettest.Fragments(b, 8*rapid.IntRange(1, 3).Draw(t, "eights"))
+		var pieces [][]byte
+		if size := 8 * rapid.IntRange(1, 3).Draw(t, "eights"); p.Src.Addr().Is6() {
+			pieces = packettest.Fragments6(b, size, uint32(h.frames))
+		} else {
+			pieces = packettest.Fragments(b, size)
+		}
 		if historyBool.Draw(t, "backwards") {
 			slices.Reverse(pieces)
 		}
@@ -315,7 +328,7 @@ var (
 	historyLengths = rapid.SampledFrom([]int{0, 0, 9, 40})
 	// 4000 and so on, that other clients also have, and ports of services.
 	historyCommands = rapid.SampledFrom([]string{
-		"PASV\r\n", "PASV\r\n", "EPSV\r\n", "PORT 10,10,3,1,15,162\r\n", "PORT 10,10,3,2,15,163\r\n", "PORT 10,10,1,1,0,21\r\n", "EPRT |1|10.10.3.1|4002|\r\n", "NOOP\r\n",
+		"PASV\r\n", "PASV\r\n", "EPSV\r\n", "PORT 10,10,3,1,15,162\r\n", "PORT 10,10,3,2,15,163\r\n", "PORT 10,10,1,1,0,21\r\n", "EPRT |1|10.10.3.1|4002|\r\n", "EPRT |2|fd10::3:1|4002|\r\n", "NOOP\r\n",
 	})
 	historyReplies = rapid.SampledFrom([]string{
 		"227 (10,20,0,11,15,160)\r\n", "227 (10,20,0,11,15,160)\r\n", "227 =1,1,1,1,15,161\r\n", "227 (10,10,1,1,0,20)\r\n", "229 (|||4001|)\r\n", "200 ok\r\n",
@@ -333,13 +346,54 @@ var (
 	historyMarks = rapid.SampledFrom([][]string{
 		strings.Fields("-A PREROUTING -d 10.10.1.3/32 -j MARK --set-mark 5"), strings.Fields("-A PREROUTING -d 10.10.1.1/32 -p udp -j MARK --set-mark 5"),
 		strings.Fields("-A PREROUTING -d 10.10.0.0/16 -p tcp -m tcp --dport 443 -j MARK --set-mark 5"), strings.Fields("-F"),
+		strings.Fields("-6 -A PREROUTING -d fd10::1:3 -j MARK --set-mark 5"), strings.Fields("-6 -A PREROUTING -d fd10::/32 -p tcp -m tcp --dport 443 -j MARK --set-mark 5"),
 	})
 )
+
+// six is the IPv6 address that stands for one of IPv4 in a history.
+func six(a netip.AddrPort) netip.AddrPort {
+	if !a.Addr().Is4() {
+		return a
+	}
+	b := a.Addr().As4()
+	c := [16]byte{0: 0xfd, 1: b[1], 13: b[2], 15: b[3]}
+	if b[1] == 20 {
+		c[1] = 0x20
+	} else if b[1] == 10 {
+		c[1] = 0x10
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(c), a.Port())
+}
+
+// like gives a the family of other.
+func like(a, other netip.AddrPort) netip.AddrPort {
+	if other.Addr().Is6() {
+		return six(a)
+	}
+	return a
+}
+
+// drawKey draws a service, of either family.
+func drawKey(t *rapid.T) ipvs.ServiceKey {
+	key := historyKeys.Draw(t, "service")
+	switch {
+	case !historyBool.Draw(t, "IPv6"):
+	case key.IsMark():
+		key.V6 = true
+	default:
+		key.VIP = six(key.VIP)
+	}
+	return key
+}
 
 // door draws where a client knocks.
 func (h *history) door(t *rapid.T) netip.AddrPort {
 	if historyRare.Draw(t, "elsewhere") == 0 {
-		return historyDoors.Draw(t, "door")
+		door := historyDoors.Draw(t, "door")
+		if historyBool.Draw(t, "IPv6") {
+			door = six(door)
+		}
+		return door
 	}
 	return h.doors[rapid.IntRange(0, len(h.doors)-1).Draw(t, "door")]
 }
@@ -351,6 +405,7 @@ func (h *history) open(t *rapid.T) {
 		Proto: historyProtos.Draw(t, "proto"), Flags: historyOpening.Draw(t, "flags"), TTL: historyTTLs.Draw(t, "ttl"),
 		Chunks: historyKnocks.Draw(t, "chunks"), DF: historyBool.Draw(t, "df"), Payload: make([]byte, historyLengths.Draw(t, "length")),
 	}
+	p.Src = like(p.Src, p.Dst)
 	h.deliver(t, vipLink, p)
 }
 
@@ -360,14 +415,14 @@ func (h *history) burst(t *rapid.T) {
 	client := historyClients.Draw(t, "client")
 	var fs []dataplane.Frame
 	for i := range rapid.IntRange(2, 20).Draw(t, "connections") {
-		p.Src = netip.AddrPortFrom(client, 5000+uint16(i))
+		p.Src = like(netip.AddrPortFrom(client, 5000+uint16(i)), p.Dst)
 		fs = append(fs, frame(vipLink, h.from(vipLink, p).Frame()))
 	}
 	h.frame(fs...)
 }
 
 // pick draws a connection.
-func (h *history) pick(t *rapid.T) *conntrack.Conn {
+func (h *history) pick(t *rapid.T) *dataplane.Entry {
 	if len(h.entries) == 0 {
 		t.Skip("no connection")
 	}
@@ -376,10 +431,12 @@ func (h *history) pick(t *rapid.T) *conntrack.Conn {
 
 // The ends of a connection, as the packets on both sides of the director have
 // them.
-func ends(c *conntrack.Conn) (client, virtual, server netip.AddrPort) {
-	at := func(a uint32, port uint16) netip.AddrPort {
-		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)}), port)
+func ends(c *dataplane.Entry) (client, virtual, server netip.AddrPort) {
+	if c.Is(conntrack.V6) {
+		e := &c.Ends
+		return netip.AddrPortFrom(e.CIP.Addr(), c.CPort), netip.AddrPortFrom(e.VIP.Addr(), c.VPort), netip.AddrPortFrom(e.RIP.Addr(), c.RPort)
 	}
+	at := func(a uint32, port uint16) netip.AddrPort { return netip.AddrPortFrom(dataplane.Addr4(a), port) }
 	return at(c.CIP, c.CPort), at(c.VIP, c.VPort), at(c.RIP, c.RPort)
 }
 
@@ -399,7 +456,7 @@ func (h *history) greet(t *rapid.T) {
 
 // talk lets client or real server of an FTP connection say something, or both.
 func (h *history) talk(t *rapid.T) {
-	control := slices.DeleteFunc(slices.Clone(h.entries), func(c conntrack.Conn) bool { return c.VPort != 21 || c.Proto != 6 })
+	control := slices.DeleteFunc(slices.Clone(h.entries), func(c dataplane.Entry) bool { return c.VPort != 21 || c.Proto != 6 })
 	if len(control) == 0 {
 		t.Skip("no FTP")
 	}
@@ -432,7 +489,7 @@ func (h *history) answer(t *rapid.T) {
 	h.deliver(t, dipLink, h.segment(t, c, server, client))
 }
 
-func (h *history) segment(t *rapid.T, c *conntrack.Conn, src, dst netip.AddrPort) packettest.Packet {
+func (h *history) segment(t *rapid.T, c *dataplane.Entry, src, dst netip.AddrPort) packettest.Packet {
 	p := packettest.Packet{Src: src, Dst: dst, Proto: c.Proto, TTL: historyTTLs.Draw(t, "ttl")}
 	p.Chunks = historyChunks.Draw(t, "chunks")
 	p.Flags, p.Payload = historyFlags.Draw(t, "flags"), make([]byte, historyLengths.Draw(t, "length"))
@@ -441,11 +498,11 @@ func (h *history) segment(t *rapid.T, c *conntrack.Conn, src, dst netip.AddrPort
 
 // complain sends an ICMP error about a packet of a connection, or of none.
 func (h *history) complain(t *rapid.T) {
-	var c conntrack.Conn
+	var c dataplane.Entry
 	if len(h.entries) > 0 {
 		c = *h.pick(t)
 	} else {
-		c = conntrack.Conn{CIP: 0x0a0a0301, CPort: 4000, VIP: 0x0a0a0101, VPort: 80, RIP: 0x0a14000b, RPort: 80, Proto: 6}
+		c.Conn = conntrack.Conn{CIP: 0x0a0a0301, CPort: 4000, VIP: 0x0a0a0101, VPort: 80, RIP: 0x0a14000b, RPort: 80, Proto: 6}
 	}
 	if historyRare.Draw(t, "other port") == 0 {
 		c.CPort++
@@ -459,6 +516,12 @@ func (h *history) complain(t *rapid.T) {
 		Src: from, Dst: about.Src, Proto: 1, Type: historyErrors.Draw(t, "type"), Payload: about.Frame()[14:],
 		BadSum: historyRare.Draw(t, "bad sum") == 0, TTL: historyTTLs.Draw(t, "ttl"),
 	}
+	if from.Addr().Is6() {
+		p.Proto = 58
+	}
+	if from.Addr().Is6() != about.Src.Addr().Is6() {
+		t.Skip("a tunnel to the other family")
+	}
 	h.deliver(t, link, p)
 }
 
@@ -468,19 +531,22 @@ func (h *history) stray(t *rapid.T) {
 		Src: historyServers.Draw(t, "server"), Dst: netip.AddrPortFrom(historyClients.Draw(t, "client"), historyCPorts.Draw(t, "port")),
 		Proto: historyProtos.Draw(t, "proto"), Flags: historyFlags.Draw(t, "flags"), Chunks: historyChunks.Draw(t, "chunks"),
 	}
+	if historyBool.Draw(t, "IPv6") {
+		p.Src, p.Dst = six(p.Src), six(p.Dst)
+	}
 	h.deliver(t, dipLink, p)
 }
 
 // found makes the first services.
 func (h *history) found(t *rapid.T) {
 	for i := range rapid.IntRange(1, 4).Draw(t, "services") {
-		key := historyKeys.Draw(t, "service")
+		key := drawKey(t)
 		if i == 0 && len(h.ftp) > 0 {
 			key = ipvs.ServiceKey{Proto: ipvs.TCP, VIP: ftpVIP}
 		}
 		h.apply(t, ipvs.Change{Kind: ipvs.AddService, Service: drawService(t, key)})
 		for range rapid.IntRange(1, 3).Draw(t, "servers") {
-			h.apply(t, ipvs.Change{Kind: ipvs.AddDestination, Service: ipvs.Service{Key: key}, Destination: drawServer(t)})
+			h.apply(t, ipvs.Change{Kind: ipvs.AddDestination, Service: ipvs.Service{Key: key}, Destination: drawServer(t, key)})
 		}
 		door := key.VIP
 		switch {
@@ -509,7 +575,9 @@ func drawService(t *rapid.T, key ipvs.ServiceKey) ipvs.Service {
 	if !key.IsMark() && key.VIP.Port() == 0 || historyRare.Draw(t, "persistent") < 3 {
 		s.Flags |= ipvs.FlagPersistent
 		s.PersistTimeout = historyPersist.Draw(t, "timeout")
-		s.Wildcard = historyWildcards.Draw(t, "wildcard")
+		if s.Wildcard = historyWildcards.Draw(t, "wildcard"); key.Is6() {
+			s.PrefixLen, s.Wildcard = uint8(s.Wildcard&0x40), 0
+		}
 	}
 	if historyRare.Draw(t, "flags") == 0 {
 		s.Flags |= ipvs.FlagSched1 | ipvs.FlagSched2
@@ -520,8 +588,11 @@ func drawService(t *rapid.T, key ipvs.ServiceKey) ipvs.Service {
 	return s
 }
 
-func drawServer(t *rapid.T) ipvs.Destination {
+func drawServer(t *rapid.T, key ipvs.ServiceKey) ipvs.Destination {
 	d := ipvs.Destination{Addr: historyServers.Draw(t, "server"), Method: historyMethods.Draw(t, "method"), Weight: historyWeights.Draw(t, "weight")}
+	if key.Is6() != (d.Method == ipvs.Tunnel && historyBool.Draw(t, "other family")) {
+		d.Addr = six(d.Addr)
+	}
 	if historyRare.Draw(t, "limited") < 3 {
 		d.UpperThreshold = historyThresholds.Draw(t, "upper")
 		d.LowerThreshold = min(d.UpperThreshold, historyThresholds.Draw(t, "lower"))
@@ -534,7 +605,7 @@ func drawServer(t *rapid.T) ipvs.Destination {
 func (h *history) changeServices(t *rapid.T) {
 	var changes []ipvs.Change
 	for range rapid.IntRange(1, 2).Draw(t, "changes") {
-		key := historyKeys.Draw(t, "service")
+		key := drawKey(t)
 		c := ipvs.Change{Kind: ipvs.AddService, Service: ipvs.Service{Key: key}}
 		switch rapid.IntRange(0, 8).Draw(t, "what") {
 		case 0, 1, 2:
@@ -555,11 +626,11 @@ func (h *history) changeServices(t *rapid.T) {
 
 // changeServers is a transaction about the servers of one service.
 func (h *history) changeServers(t *rapid.T) {
-	key := historyKeys.Draw(t, "service")
+	key := drawKey(t)
 	var changes []ipvs.Change
 	for range rapid.IntRange(1, 2).Draw(t, "changes") {
 		kind := rapid.SampledFrom([]ipvs.ChangeKind{ipvs.AddDestination, ipvs.AddDestination, ipvs.EditDestination, ipvs.DeleteDestination}).Draw(t, "what")
-		changes = append(changes, ipvs.Change{Kind: kind, Service: ipvs.Service{Key: key}, Destination: drawServer(t)})
+		changes = append(changes, ipvs.Change{Kind: kind, Service: ipvs.Service{Key: key}, Destination: drawServer(t, key)})
 	}
 	h.apply(t, changes...)
 }
@@ -579,6 +650,7 @@ func (h *history) changeSettings(t *rapid.T) {
 
 var historyStations = []netip.Addr{
 	netip.MustParseAddr("10.20.0.11"), netip.MustParseAddr("10.20.0.12"), netip.MustParseAddr("10.10.3.1"),
+	netip.MustParseAddr("fd20::11"), netip.MustParseAddr("fd20::b"), netip.MustParseAddr("fd10::3:1"),
 }
 
 func (h *history) changeHost(t *rapid.T) {
@@ -586,6 +658,7 @@ func (h *history) changeHost(t *rapid.T) {
 		host.Links[dipLink].MTU = rapid.SampledFrom([]int{1500, 1500, 68}).Draw(t, "mtu")
 		host.Neighbours[rapid.SampledFrom(historyStations).Draw(t, "station")] = packettest.Neighbour(rapid.IntRange(0, 3).Draw(t, "neighbour"))
 		host.Locals[netip.MustParseAddr("10.10.1.2")] = historyBool.Draw(t, "local")
+		host.Locals[netip.MustParseAddr("fd10::1:2")] = historyBool.Draw(t, "local")
 	})
 }
 

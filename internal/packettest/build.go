@@ -52,6 +52,9 @@ type Packet struct {
 // Frame returns the Ethernet frame of p, with everything computed and without
 // padding. It panics on a Packet that makes none: tests write constants.
 func (p Packet) Frame() []byte {
+	if p.Proto == 132 && !p.Raw {
+		p.Payload, p.Raw = p.sctp(), true
+	}
 	if p.Src.Addr().Is6() {
 		return p.frame6()
 	}
@@ -66,9 +69,6 @@ func (p Packet) Frame() []byte {
 		ip.Flags = layers.IPv4DontFragment
 	}
 	eth := &layers.Ethernet{SrcMAC: p.SrcMAC[:], DstMAC: p.DstMAC[:], EthernetType: layers.EthernetTypeIPv4}
-	if p.Proto == 132 && !p.Raw {
-		p.Payload, p.Raw = p.sctp(), true
-	}
 	stack := []gopacket.SerializableLayer{eth, ip}
 	if !p.Raw {
 		stack = append(stack, p.transport(ip)...)

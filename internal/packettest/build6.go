@@ -33,9 +33,7 @@ func (p Packet) frame6() []byte {
 	}
 	frame := serialize(append(stack, gopacket.Payload(p.Payload))...)
 	frame = frame[:54+int(binary.BigEndian.Uint16(frame[18:]))] // without Ethernet padding
-	if !p.Raw {
-		p.spoil(frame[54:])
-	}
+	p.spoil(frame[54:])
 	var headers []byte
 	frame[20] = p.Proto // gopacket has its own mind about an unknown one
 	for i, e := range p.Extensions {
