@@ -6,7 +6,7 @@
   run.py --only 'o-tcp-*' -v      one family, with every differing step
   run.py --vip-mode local --forward 1      the host owns the VIPs: the guard at work
 
-What needs SCTP is played in the guest (user-mode-linux), with natlb in it, where the host's kernel has none.
+What needs SCTP or a tunnel of IPv6 is played in the guest (user-mode-linux), with natlb in it, where the host's kernel has none.
 Every worker has its own namespaces (prefix) and its own control socket, so runs do not see each other. Prints a table
 by group (identical / explained / different) and the differing steps; the records stay in --out.
 Exit status: 0 when every difference is explained, 1 otherwise, 2 when it could not run. Needs root, iproute2, Python 3.9+.
@@ -118,8 +118,17 @@ def has_sctp():
 
 
 @functools.cache
+def has_ip6tnl():
+    """whether this host's kernel has tunnels of IPv6: then one device is there from the beginning"""
+    if shutil.which("modprobe"):
+        subprocess.run(["modprobe", "-q", "ip6_tunnel"], stderr=subprocess.DEVNULL)
+    return os.path.exists("/proc/sys/net/ipv6/conf/ip6tnl0")
+
+
+@functools.cache
 def in_guest(name):
-    return bool(load(scenario(name)).get("sctp")) and not has_sctp()
+    s = load(scenario(name))
+    return bool(s.get("sctp")) and not has_sctp() or "ip6tnl" in s.get("tun", []) and not has_ip6tnl()
 
 
 def make_shim():
@@ -374,7 +383,7 @@ def main():
     if inside and (a.vip_mode == "local" or not make_shim()):
         names = [n for n in names if n not in inside]
         why = "the guest has no nftables" if a.vip_mode == "local" else "there is no guest (Debian: apt-get install user-mode-linux gcc)"
-        print("not played, this kernel has no SCTP, and %s: %s" % (why, " ".join(inside)))
+        print("not played, this kernel lacks SCTP or tunnels of IPv6, and %s: %s" % (why, " ".join(inside)))
     os.makedirs(a.out, exist_ok=True)
     for f in glob.glob(os.path.join(a.out, "*.json")) + glob.glob(os.path.join(a.out, "*.txt")) + glob.glob(os.path.join(a.out, "*.log")):
         os.unlink(f)
