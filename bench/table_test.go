@@ -114,7 +114,7 @@ func BenchmarkTable6Hit(b *testing.B) {
 			key := connKey6(i)
 			r := t.Insert6(&key, 0)
 			c := t.At(r)
-			t.SetRIP6(r, rip6)
+			t.Ends6(r).RIP, c.RIP = rip6, rip6.Fold()
 			c.RPort, c.Timeout = rport, 15*time.Minute
 			t.Arm(r, c, 0)
 		}

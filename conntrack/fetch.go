@@ -14,13 +14,9 @@ func (t *Table) Fetch(hashes []uint32) {
 		sum += t.index.bucket(h).hashes[0]
 	}
 	for _, h := range hashes {
-		b := t.index.bucket(h)
-		for i, r := range b.refs {
-			if b.hashes[i] == h && r != 0 {
-				c := t.At(r)
-				sum += c.CIP + uint32(c.Deadline) // both ends: entries lie across cache lines
-				break
-			}
+		if r := t.index.newest(h); r != 0 {
+			c := t.At(r)
+			sum += c.CIP + uint32(c.Deadline) // both ends: entries lie across cache lines
 		}
 	}
 	if t.cfg.V6 {
@@ -32,13 +28,9 @@ func (t *Table) Fetch(hashes []uint32) {
 // fetchEnds is Fetch for the addresses beside the entries; the buckets are there.
 func (t *Table) fetchEnds(hashes []uint32) (sum uint32) {
 	for _, h := range hashes {
-		b := t.index.bucket(h)
-		for i, r := range b.refs {
-			if b.hashes[i] == h && r != 0 {
-				e := t.Ends6(r)
-				sum += uint32(e.CIP.Lo + e.RIP.Lo)
-				break
-			}
+		if r := t.index.newest(h); r != 0 {
+			e := t.Ends6(r)
+			sum += uint32(e.CIP.Lo + e.RIP.Lo)
 		}
 	}
 	return sum

@@ -71,6 +71,17 @@ type candidates struct {
 
 func (x *index) find(h uint32) candidates { return candidates{b: x.bucket(h), hash: h} }
 
+// newest returns the newest entry in a slot that may have hash h, 0 if there is none.
+func (x *index) newest(h uint32) Ref {
+	b := x.bucket(h)
+	for i, r := range b.refs {
+		if b.hashes[i] == h && r != 0 {
+			return r
+		}
+	}
+	return 0
+}
+
 // next returns the next entry, 0 at the end.
 func (c *candidates) next(t *Table) Ref {
 	for c.i < bucketSlots {

@@ -153,7 +153,7 @@ func (m *model) insert(t *rapid.T) {
 	e := m.table.At(r)
 	e.Dest, e.RPort, e.Flags = c.serial, c.rport, e.Flags&V6|c.flags
 	if m.v6 {
-		m.table.SetRIP6(r, six(c.rip))
+		setRIP6(m.table, r, six(c.rip))
 	} else {
 		e.RIP = c.rip
 	}

@@ -1,5 +1,7 @@
 package conntrack
 
+import "natlb/rewrite"
+
 // SCTP states, with the numbers of sync messages (semantics 4.2).
 const (
 	SCTPNone State = iota
@@ -47,16 +49,11 @@ const (
 	sctpEvents
 )
 
-// SCTP chunk types that more than the tables ask for (RFC 9260 section 3.2).
-const (
-	ChunkInit  = 1
-	ChunkAbort = 6
-)
-
 // sctpChunks are the events of the chunk types; all others count as data.
 var sctpChunks = [15]uint8{
-	ChunkInit: sctpInit, 2: sctpInitAck, ChunkAbort: sctpAbort, 7: sctpShutdown, 8: sctpShutdownAck,
-	9: sctpError, 10: sctpCookieEcho, 11: sctpCookieAck, 14: sctpShutdownComplete,
+	rewrite.ChunkInit: sctpInit, rewrite.ChunkInitAck: sctpInitAck, rewrite.ChunkAbort: sctpAbort,
+	rewrite.ChunkShutdown: sctpShutdown, rewrite.ChunkShutdownAck: sctpShutdownAck, rewrite.ChunkError: sctpError,
+	rewrite.ChunkCookieEcho: sctpCookieEcho, rewrite.ChunkCookieAck: sctpCookieAck, rewrite.ChunkShutdownComplete: sctpShutdownComplete,
 }
 
 const (

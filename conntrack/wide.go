@@ -29,16 +29,10 @@ type Ends6 struct{ CIP, VIP, RIP rewrite.Addr6 }
 func MarkVIP6(mark uint32) rewrite.Addr6 { return rewrite.Addr6{Hi: uint64(mark) << 32} }
 
 // Ends6 returns the addresses of entry r of a table of IPv6. CIP and VIP are the
-// table's; RIP is changed by SetRIP6.
+// table's; who changes RIP gives the entry its fold, too.
 func (t *Table) Ends6(r Ref) *Ends6 {
 	i := r - 1
 	return &t.wide[i>>slabBits][i&(slabSize-1)]
-}
-
-// SetRIP6 sets the real server's address of entry r.
-func (t *Table) SetRIP6(r Ref, rip rewrite.Addr6) {
-	t.Ends6(r).RIP = rip
-	t.At(r).RIP = rip.Fold()
 }
 
 // Key6 returns the identity of entry r.

@@ -61,7 +61,7 @@ func TestWholeAddressCounts(t *testing.T) {
 	key := Key6{CIP: rewrite.Addr6{Hi: 0x20010db8, Lo: 5}, VIP: rewrite.Addr6{Hi: 1, Lo: 80}, CPort: 4000, VPort: 80, Proto: 6}
 	rip := rewrite.Addr6{Hi: 7, Lo: 8}
 	r := table.Insert6(&key, 0)
-	table.SetRIP6(r, rip)
+	setRIP6(table, r, rip)
 	table.At(r).RPort = 8080
 	if table.FindIn6(&key) != r || table.FindOut6(6, rip, 8080, key.CIP, 4000) != r || table.At(r).RIP != rip.Fold() {
 		t.Fatal("the entry is not found")
@@ -176,7 +176,7 @@ func TestHits6DoNotAllocate(t *testing.T) {
 		key := six6(keyNumber(i))
 		r := table.FindIn6(&key)
 		c := table.At(r)
-		table.SetRIP6(r, rip)
+		setRIP6(table, r, rip)
 		c.RPort, c.Timeout = 8080, time.Minute
 		table.Arm(r, c, 0)
 		hashes = append(hashes, table.Hash6(6, key.CIP, key.CPort))
@@ -191,11 +191,16 @@ func TestHits6DoNotAllocate(t *testing.T) {
 			t.Fatal("a connection is not found from both sides")
 		}
 		table.Remove(r)
-		table.SetRIP6(table.Insert6(&key, 0), rip)
+		setRIP6(table, table.Insert6(&key, 0), rip)
 		r = table.FindIn6(&key)
 		table.At(r).RPort = 8080
 	})
 	if got != 0 {
 		t.Errorf("hits and insertions in a steady table allocate %v times, want 0", got)
 	}
+}
+
+// setRIP6 sets the real server's address of entry r, as its owner does.
+func setRIP6(t *Table, r Ref, rip rewrite.Addr6) {
+	t.Ends6(r).RIP, t.At(r).RIP = rip, rip.Fold()
 }

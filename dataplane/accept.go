@@ -55,7 +55,7 @@ func (s *Shard) hostRoutes(p *rewrite.Packet, link uint8) bool {
 // to be answered with an error (semantics 5.8, sysctl nat_icmp_send).
 func (s *Shard) unsolicited(p *rewrite.Packet, from role) bool {
 	if s.view.settings.natICMPSend == 0 || from&roleServer == 0 || p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagRST != 0 ||
-		p.Proto == rewrite.ProtoSCTP && p.Chunk == conntrack.ChunkAbort {
+		p.Proto == rewrite.ProtoSCTP && p.Chunk == rewrite.ChunkAbort {
 		return false
 	}
 	return s.view.isServer(p)

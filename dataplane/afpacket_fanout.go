@@ -63,18 +63,12 @@ const (
 	portDestination = 2
 )
 
-// Offsets from the IPv6 header, its length, and its next headers (RFC 8200).
+// Offsets from the IPv6 header, and its length (RFC 8200).
 const (
 	ip6NextHeader  = 6
 	ip6Source      = 8
 	ip6Destination = 24
 	ip6Len         = 40
-
-	nextHopByHop    = 0
-	nextRouting     = 43
-	nextFragment    = 44
-	nextICMPv6      = 58
-	nextDestOptions = 60
 )
 
 // steerBy is [steering.of] for the endpoint at these offsets.
@@ -167,10 +161,10 @@ func behindExtension(toPort uint8) []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoTCP), SkipTrue: toPort - 1},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoUDP), SkipTrue: toPort - 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(rewrite.ProtoSCTP), SkipTrue: toPort - 3},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextFragment, SkipTrue: piece - 4},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextHopByHop, SkipTrue: header - 5},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextRouting, SkipTrue: header - 6},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: nextDestOptions, SkipTrue: header - 7, SkipFalse: toEnd - 7},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: rewrite.ExtFragment, SkipTrue: piece - 4},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: rewrite.ExtHopByHop, SkipTrue: header - 5},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: rewrite.ExtRouting, SkipTrue: header - 6},
+		bpf.JumpIf{Cond: bpf.JumpEqual, Val: rewrite.ExtDestination, SkipTrue: header - 7, SkipFalse: toEnd - 7},
 		// piece:
 		bpf.LoadIndirect{Off: 2, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: anyFragment, SkipTrue: toEnd - 9},

@@ -38,7 +38,7 @@ func TestSteeringInTheKernel(t *testing.T) {
 		client := rewrite.Addr6{Hi: 0x20010db8 << 32, Lo: uint64(port) << 40}
 		p := steered{proto: 17, ports: [2]uint16{4000 + port, 53}}
 		if port%2 == 0 {
-			p.extensions, p.lengths = []byte{nextHopByHop, nextDestOptions}, []int{1, 0}
+			p.extensions, p.lengths = []byte{rewrite.ExtHopByHop, rewrite.ExtDestination}, []int{1, 0}
 		}
 		put(etherTypeIPv6, p.packet(client, vip), st.of(client.Fold(), 4000+port))
 
@@ -71,5 +71,5 @@ func TestSteeringInTheKernel(t *testing.T) {
 // isChatter tells the hosts' own frames: ARP and ICMPv6.
 func isChatter(frame []byte) bool {
 	kind := binary.BigEndian.Uint16(frame[12:])
-	return kind == etherTypeARP || kind == etherTypeIPv6 && frame[20] == nextICMPv6
+	return kind == etherTypeARP || kind == etherTypeIPv6 && frame[20] == rewrite.ProtoICMPv6
 }

@@ -57,10 +57,10 @@ func drawSteered(t *rapid.T) (p steered) {
 	p.proto = rapid.SampledFrom([]uint8{6, 17, 132, 6, 17, 58, 59}).Draw(t, "proto")
 	p.whole = p.proto == 6 || p.proto == 17 || p.proto == 132
 	for range rapid.IntRange(0, maxExtensions+1).Draw(t, "extensions") {
-		kind := rapid.SampledFrom([]byte{nextHopByHop, nextRouting, nextDestOptions, nextFragment, 51}).Draw(t, "kind")
+		kind := rapid.SampledFrom([]byte{rewrite.ExtHopByHop, rewrite.ExtRouting, rewrite.ExtDestination, rewrite.ExtFragment, 51}).Draw(t, "kind")
 		length := 0
 		switch kind {
-		case nextFragment:
+		case rewrite.ExtFragment:
 			p.piece = rapid.Bool().Draw(t, "piece")
 			p.whole = p.whole && !p.piece
 		case 51:
@@ -69,7 +69,7 @@ func drawSteered(t *rapid.T) (p steered) {
 			length = rapid.IntRange(0, 5).Draw(t, "length")
 		}
 		p.extensions, p.lengths = append(p.extensions, kind), append(p.lengths, length)
-		if kind == nextFragment || kind == 51 {
+		if kind == rewrite.ExtFragment || kind == 51 {
 			break
 		}
 	}
@@ -88,7 +88,7 @@ func (p *steered) packet(src, dst rewrite.Addr6) []byte {
 		b[next], next = kind, len(b)
 		header := make([]byte, 8+8*p.lengths[i])
 		header[1] = byte(p.lengths[i])
-		if kind == nextFragment && p.piece {
+		if kind == rewrite.ExtFragment && p.piece {
 			header[3] = 1
 		}
 		b = append(b, header...)
@@ -124,7 +124,7 @@ func runProgram(t fataler, raw []bpf.RawInstruction, packet []byte) uint32 {
 func TestFanoutProgram6OfPieces(t *testing.T) {
 	src, dst := rewrite.Addr6Of(netip.MustParseAddr("2001:db8::7")), rewrite.Addr6Of(netip.MustParseAddr("2001:db8:1::1"))
 	program := FanoutProgram(Steering{Side: VIPSide})
-	first := steered{extensions: []byte{nextFragment}, lengths: []int{0}, piece: true, proto: 17, ports: [2]uint16{4000, 53}}
+	first := steered{extensions: []byte{rewrite.ExtFragment}, lengths: []int{0}, piece: true, proto: 17, ports: [2]uint16{4000, 53}}
 	later := first
 	later.ports = [2]uint16{0xdead, 0xbeef} // payload
 	b := later.packet(src, dst)

@@ -101,7 +101,7 @@ func capture6(c Capture) []bpf.Instruction {
 	}
 	const ip = rewrite.EthernetLen
 	addrs := folds(c.Addrs6)
-	body := among([]bpf.Instruction{bpf.LoadAbsolute{Off: ip + ip6NextHeader, Size: 1}}, []uint32{nextICMPv6})
+	body := among([]bpf.Instruction{bpf.LoadAbsolute{Off: ip + ip6NextHeader, Size: 1}}, []uint32{uint32(rewrite.ProtoICMPv6)})
 	for _, field := range []uint32{ip + ip6Destination, ip + ip6Source} {
 		body = append(body, among(loadFold(field), addrs)...)
 	}

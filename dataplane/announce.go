@@ -18,7 +18,7 @@ func (s *Shard) Announce(vips []netip.Addr) {
 
 func (s *Shard) announceVIPs() {
 	for len(s.announce) > 0 {
-		if !s.announceVIP(addressOf(s.announce[0])) {
+		if !s.announceVIP(AddressOf(s.announce[0])) {
 			return // no room left in this batch
 		}
 		s.announce = s.announce[1:]
@@ -27,8 +27,8 @@ func (s *Shard) announceVIPs() {
 }
 
 // announceVIP reports false when the batch has no room for the frames.
-func (s *Shard) announceVIP(vip address) bool {
-	if vip.v6 {
+func (s *Shard) announceVIP(vip Address) bool {
+	if vip.V6 {
 		return !s.answersFor6(vip.Addr6) || announceOn(s, rewrite.NDFrameLen, vip.Addr6, rewrite.NDProbe, rewrite.UnsolicitedAdvert)
 	}
 	addr := uint32(vip.Lo)

@@ -13,7 +13,7 @@ func (s *Shard) arp(f *Frame) Verdict {
 		return DropHeader
 	}
 	if s.answersFor(a.SenderIP) && !s.ownMAC(a.SenderMAC) {
-		s.conflict(f.Link, address4(a.SenderIP), a.SenderMAC)
+		s.conflict(f.Link, Address4(a.SenderIP), a.SenderMAC)
 		return DropAddressOwnedTwice
 	}
 	const request = 1
@@ -27,10 +27,7 @@ func (s *Shard) arp(f *Frame) Verdict {
 
 // answersFor reports whether addr is a VIP with a service that is on none of
 // the host's interfaces.
-func (s *Shard) answersFor(addr uint32) bool {
-	const owned = roleVIP | roleOwned
-	return s.view.roles.of(addr)&owned == owned
-}
+func (s *Shard) answersFor(addr uint32) bool { return s.view.roles.of(addr).answered() }
 
 // ownMAC reports whether mac is that of one of the director's links: two of them
 // may be in one broadcast domain and hear each other.
@@ -44,7 +41,7 @@ func (s *Shard) ownMAC(mac [6]byte) bool {
 }
 
 // conflict writes down that the machine with that MAC address claims a VIP.
-func (s *Shard) conflict(link uint8, vip address, mac [6]byte) {
+func (s *Shard) conflict(link uint8, vip Address, mac [6]byte) {
 	const most = 8 // per batch
 	if s.rivals < most {
 		s.rivals++

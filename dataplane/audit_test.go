@@ -378,16 +378,16 @@ func (a *audit) services() {
 		if d.byKey[s.key] != s {
 			a.fail("service %v is not to be found", s.key)
 		}
-		seen := v.byMark[s.key.Mark]
+		seen := v.four.byMark[s.key.Mark]
 		switch vip := s.key.VIP; {
 		case s.key.IsMark() && s.key.V6:
 			seen = v.six.byMark[s.key.Mark]
 		case s.key.IsMark():
 		case s.key.Is6():
-			seen = v.six.byAddr.of(endpoint6Of(uint8(s.key.Proto), rewrite.Addr6Of(vip.Addr()), vip.Port()))
+			seen = v.six.of(endpoint6Of(uint8(s.key.Proto), rewrite.Addr6Of(vip.Addr()), vip.Port()))
 			vips6[rewrite.Addr6Of(vip.Addr())]++
 		default:
-			seen = v.byAddr.of(endpointOf(uint8(s.key.Proto), Number4(vip.Addr()), vip.Port()))
+			seen = v.four.of(endpointOf(uint8(s.key.Proto), Number4(vip.Addr()), vip.Port()))
 			vips[Number4(vip.Addr())]++
 		}
 		if seen == nil || *seen != *s.view() {
@@ -402,9 +402,9 @@ func (a *audit) services() {
 			a.fail("service ID %d is used in %d places, want 1", id, n)
 		}
 	}
-	seen := len(v.byMark) + len(v.six.byMark)
-	for i := range v.byAddr {
-		seen += len(v.byAddr[i]) + len(v.six.byAddr[i])
+	seen := v.marked()
+	for i := range v.four.byAddr {
+		seen += len(v.four.byAddr[i]) + len(v.six.byAddr[i])
 	}
 	if len(d.byKey) != len(d.services) || seen != len(d.services) || v.idle != (seen == 0) {
 		a.fail("%d services, %d by key, packets see %d", len(d.services), len(d.byKey), seen)

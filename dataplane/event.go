@@ -161,12 +161,12 @@ func (d *Director) TakeEvents(events []ipvs.Event) []ipvs.Event {
 
 	v := d.view.Load()
 	for {
-		best, seq := -1, uint64(0)
-		for i, records := range t.taken {
-			if h := t.heads[i]; h < len(records) && (best < 0 || records[h].seq < seq) {
-				best, seq = i, records[h].seq
+		best, seq := earliest(len(t.taken), func(i int) (uint64, bool) {
+			if h := t.heads[i]; h < len(t.taken[i]) {
+				return t.taken[i][h].seq, true
 			}
-		}
+			return 0, false
+		})
 		switch {
 		case len(list) > 0 && (best < 0 || list[0].seq < seq):
 			events, list = append(events, list[0].event), list[1:]
@@ -180,6 +180,19 @@ func (d *Director) TakeEvents(events []ipvs.Event) []ipvs.Event {
 			return events
 		}
 	}
+}
+
+// earliest returns which of n shards' lists has the record that comes first, and that
+// record's place in the stream of all; -1 when there are no more. head returns the
+// place of a list's next record, if there is one.
+func earliest(n int, head func(i int) (seq uint64, more bool)) (best int, first uint64) {
+	best = -1
+	for i := range n {
+		if seq, more := head(i); more && (best < 0 || seq < first) {
+			best, first = i, seq
+		}
+	}
+	return best, first
 }
 
 // takeJournals exchanges the journals' buffers for those that the last call has
@@ -207,7 +220,7 @@ func (d *Director) takeJournals() (lost uint64) {
 func (d *Director) event(v *view, r *record) ipvs.Event {
 	e := ipvs.Event{Kind: r.kind, At: r.at}
 	if r.kind == ipvs.EventVIPConflict {
-		e.VIP, e.MAC, e.Link = r.ends.vip.addr(), r.mac, d.cfg.Links[r.link].Name
+		e.VIP, e.MAC, e.Link = r.ends.vip.Addr(), r.mac, d.cfg.Links[r.link].Name
 		return e
 	}
 	// A server's ID gets another meaning only long after its last connection.

@@ -106,7 +106,7 @@ ports:
 // of that side that leads back to src, or the first of that side.
 func (d *Director) linkFrom(name string, src netip.Addr, side Side) (uint8, error) {
 	first := -1
-	back := lookup(d.host, addressOf(src))
+	back := lookup(d.host, AddressOf(src))
 	for i, l := range d.cfg.Links {
 		switch {
 		case l.Name == name:
@@ -132,7 +132,7 @@ func (d *Director) linkFrom(name string, src netip.Addr, side Side) (uint8, erro
 // to the director, and reads it back into p.
 func (d *Director) probe(link uint8, p *rewrite.Packet) Frame {
 	sender := [6]byte{2} // locally administered; nobody answers to it
-	if back := lookup(d.host, addressOf(srcAddr(p))); back.Resolved && back.Link == link {
+	if back := lookup(d.host, AddressOf(srcAddr(p))); back.Resolved && back.Link == link {
 		sender = back.MAC
 	}
 	data := make([]byte, rewrite.ProbeLen)
@@ -171,7 +171,7 @@ func (t *trial) run() *ipvs.Explanation {
 	case conn != nil && before.dir == conntrack.Out && before.conn != nil:
 		x.NextHop = t.hop(dstAddr(p))
 	case conn != nil:
-		x.NextHop = t.hop(t.view.servers[conn.Dest].address().addr())
+		x.NextHop = t.hop(t.view.servers[conn.Dest].address().Addr())
 	case v == Route || v == HeldNeighbour:
 		x.NextHop = t.hop(dstAddr(p))
 	}

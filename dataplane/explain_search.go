@@ -10,12 +10,12 @@ import (
 	"natlb/rewrite"
 )
 
-// search tells the search for the packet's service step by step, as view.find
+// search tells the search for the packet's service step by step, as services.find
 // goes about it: what it found is where it ends.
 func (t *trial) search() []ipvs.SearchStep {
 	v, p := t.view, &t.packet
 	vip := dstAddr(p)
-	byMark, ftp := len(v.byMark), v.ftp
+	byMark, ftp := len(v.four.byMark), v.four.ftp
 	if p.V6 {
 		byMark, ftp = len(v.six.byMark), v.six.ftp
 	}

@@ -151,7 +151,7 @@ func (t *trial) entry(c *entry) *ipvs.ExplainedEntry {
 
 // hop returns the way to an address.
 func (t *trial) hop(dst netip.Addr) *ipvs.ExplainedHop {
-	h := lookup(t.view.host, addressOf(dst))
+	h := lookup(t.view.host, AddressOf(dst))
 	x := &ipvs.ExplainedHop{To: dst, Kind: hopWords[h.Kind]}
 	if h.Kind != HopForward {
 		return x

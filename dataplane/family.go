@@ -71,19 +71,9 @@ func (t *roleTable) dst(p *rewrite.Packet) role {
 
 // srcAddr and dstAddr return a packet's addresses as the world outside the data path
 // has them.
-func srcAddr(p *rewrite.Packet) netip.Addr {
-	if p.V6 {
-		return p.Src6.Addr()
-	}
-	return Addr4(p.Src)
-}
+func srcAddr(p *rewrite.Packet) netip.Addr { return SourceOf(p).Addr() }
 
-func dstAddr(p *rewrite.Packet) netip.Addr {
-	if p.V6 {
-		return p.Dst6.Addr()
-	}
-	return Addr4(p.Dst)
-}
+func dstAddr(p *rewrite.Packet) netip.Addr { return DestinationOf(p).Addr() }
 
 // setEnds gives p the addresses src and dst, which are of one family.
 func setEnds(p *rewrite.Packet, src, dst netip.Addr) {
@@ -104,6 +94,15 @@ func reversed(p *rewrite.Packet) rewrite.Packet {
 	}
 }
 
+// key4 and key6 return the identity of the connection of a client's packet.
+func key4(p *rewrite.Packet) conntrack.Key4 {
+	return conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
+}
+
+func key6(p *rewrite.Packet) conntrack.Key6 {
+	return conntrack.Key6{CIP: p.Src6, VIP: p.Dst6, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
+}
+
 // findOut and findIn return the connection of a packet from a real server or from
 // a client, or 0.
 func (s *Shard) findOut(p *rewrite.Packet) conntrack.Ref {
@@ -115,9 +114,10 @@ func (s *Shard) findOut(p *rewrite.Packet) conntrack.Ref {
 
 func (s *Shard) findIn(p *rewrite.Packet) conntrack.Ref {
 	if p.V6 {
-		return s.table6.FindIn6(&conntrack.Key6{CIP: p.Src6, VIP: p.Dst6, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto})
+		key := key6(p)
+		return s.table6.FindIn6(&key)
 	}
-	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
+	key := key4(p)
 	return s.table.FindIn(&key)
 }
 
@@ -125,27 +125,29 @@ func (s *Shard) findIn(p *rewrite.Packet) conntrack.Ref {
 // room.
 func (s *Shard) insert(p *rewrite.Packet, now time.Duration) conntrack.Ref {
 	if p.V6 {
-		return s.table6.Insert6(&conntrack.Key6{CIP: p.Src6, VIP: p.Dst6, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}, now)
+		key := key6(p)
+		return s.table6.Insert6(&key, now)
 	}
-	key := conntrack.Key4{CIP: p.Src, VIP: p.Dst, CPort: p.SrcPort, VPort: p.DstPort, Proto: p.Proto}
+	key := key4(p)
 	return s.table.Insert(&key, now)
 }
 
-// serviceFor returns the service of a packet with that mark, or nil; see view.find.
+// serviceFor returns the service of a packet with that mark, or nil; see
+// services.find.
 func (v *view) serviceFor(mark uint32, p *rewrite.Packet) *serviceView {
 	if p.V6 {
-		return v.find6(mark, p.Proto, p.Dst6, p.DstPort)
+		return v.six.find(mark, endpoint6Of(p.Proto, p.Dst6, p.DstPort))
 	}
-	return v.find(mark, p.Proto, p.Dst, p.DstPort)
+	return v.four.find(mark, endpointOf(p.Proto, p.Dst, p.DstPort))
 }
 
 // hasService reports whether there is a service of p's protocol at p's destination
 // address and that port.
 func (v *view) hasService(p *rewrite.Packet, port uint16) bool {
 	if p.V6 {
-		return v.six.byAddr.of(endpoint6Of(p.Proto, p.Dst6, port)) != nil
+		return v.six.of(endpoint6Of(p.Proto, p.Dst6, port)) != nil
 	}
-	return v.byAddr.of(endpointOf(p.Proto, p.Dst, port)) != nil
+	return v.four.of(endpointOf(p.Proto, p.Dst, port)) != nil
 }
 
 // toHost reports whether a packet's destination is an address of the host.

@@ -57,12 +57,12 @@ func (d *Director) fork(f Frame, p rewrite.Packet, mark *uint32) *trial {
 func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 	v := *d.view.Load()
 	t := &trial{packet: p, frame: f, view: &v, live: v.servers, strays: map[*ipvs.RealServer]*ipvs.RealServer{}}
-	v.servers, v.byAddr, v.byMark, v.six = slices.Clone(v.servers), v.byAddr.own(), ownServices(v.byMark), v.six.own()
+	v.servers, v.four, v.six = slices.Clone(v.servers), v.four.own(), v.six.own()
 	for _, s := range d.services {
 		t.keys = append(t.keys, s.key)
 	}
 	v.steering.shards = 1
-	if mark != nil && len(v.byMark)+len(v.six.byMark) > 0 {
+	if mark != nil && v.marked() > 0 {
 		v.marks = &marks{constantMark(*mark)}
 	}
 	t.dir = &Director{cfg: d.cfg}
@@ -92,21 +92,13 @@ func ownServices[K comparable](services map[K]*serviceView) map[K]*serviceView {
 	return own
 }
 
-// own is ownServices for the table.
-func (t *serviceTable) own() (own serviceTable) {
-	for i, part := range t {
-		own[i] = ownServices(part)
+// own is ownServices for all of a family.
+func (t services[E]) own() services[E] {
+	for i, part := range t.byAddr {
+		t.byAddr[i] = ownServices(part)
 	}
-	return own
-}
-
-// own is ownServices for those of IPv6.
-func (s services6) own() services6 {
-	for i, part := range s.byAddr {
-		s.byAddr[i] = ownServices(part)
-	}
-	s.byMark = ownServices(s.byMark)
-	return s
+	t.byMark = ownServices(t.byMark)
+	return t
 }
 
 // constantMark returns rules that give every packet the same mark.

@@ -35,7 +35,7 @@ const (
 )
 
 type fragKey struct {
-	src, dst address
+	src, dst Address
 	id       uint32
 	proto    uint8 // 0 of IPv6, where the pieces need not know it
 }
@@ -43,9 +43,9 @@ type fragKey struct {
 // fragKeyOf returns what the pieces of a packet have in common.
 func fragKeyOf(p *rewrite.Packet) fragKey {
 	if p.V6 {
-		return fragKey{src: address6(p.Src6), dst: address6(p.Dst6), id: p.ID}
+		return fragKey{src: Address6(p.Src6), dst: Address6(p.Dst6), id: p.ID}
 	}
-	return fragKey{address4(p.Src), address4(p.Dst), p.ID, p.Proto}
+	return fragKey{Address4(p.Src), Address4(p.Dst), p.ID, p.Proto}
 }
 
 // span is a piece of a payload.

@@ -22,7 +22,7 @@ type ledger struct {
 // byte order; of ICMP type and code stand for the ports.
 type sighting struct {
 	at           time.Duration
-	src, dst     address
+	src, dst     Address
 	sport, dport uint16
 	length       uint32 // of the frame
 	etherType    uint16
@@ -65,7 +65,7 @@ func seen(frame []byte, link uint8, now time.Duration) sighting {
 	b := frame[rewrite.EthernetLen:]
 	switch {
 	case w.etherType == etherTypeIPv4 && len(b) >= 20:
-		w.src, w.dst, w.proto = address4(binary.BigEndian.Uint32(b[12:])), address4(binary.BigEndian.Uint32(b[16:])), b[9]
+		w.src, w.dst, w.proto = Address4(binary.BigEndian.Uint32(b[12:])), Address4(binary.BigEndian.Uint32(b[16:])), b[9]
 		at := int(b[0]&15) * 4
 		if at < 20 || len(b) < at+4 || binary.BigEndian.Uint16(b[6:])&0x1fff != 0 {
 			return w
@@ -74,7 +74,7 @@ func seen(frame []byte, link uint8, now time.Duration) sighting {
 	case w.etherType == etherTypeIPv6:
 		w.readIPv6(frame)
 	case w.etherType == etherTypeARP && len(b) >= 28:
-		w.src, w.dst = address4(binary.BigEndian.Uint32(b[14:])), address4(binary.BigEndian.Uint32(b[24:]))
+		w.src, w.dst = Address4(binary.BigEndian.Uint32(b[14:])), Address4(binary.BigEndian.Uint32(b[24:]))
 	}
 	return w
 }
@@ -86,11 +86,11 @@ func (w *sighting) readIPv6(frame []byte) {
 	case rewrite.FaultNone, rewrite.FaultL4:
 	default:
 		if b := frame[rewrite.EthernetLen:]; len(b) >= ip6Len {
-			w.src, w.dst = address6(rewrite.ReadAddr6(b[ip6Source:])), address6(rewrite.ReadAddr6(b[ip6Destination:]))
+			w.src, w.dst = Address6(rewrite.ReadAddr6(b[ip6Source:])), Address6(rewrite.ReadAddr6(b[ip6Destination:]))
 		}
 		return
 	}
-	w.src, w.dst, w.proto = address6(p.Src6), address6(p.Dst6), p.Proto
+	w.src, w.dst, w.proto = Address6(p.Src6), Address6(p.Dst6), p.Proto
 	if l4 := frame[p.L4:p.End]; p.FragOff == 0 && len(l4) >= 4 {
 		w.readEnds(l4, rewrite.ProtoICMPv6)
 	}
@@ -111,7 +111,7 @@ func (w *sighting) readEnds(l4 []byte, icmp uint8) {
 func (g *fragGroup) seen(now time.Duration) sighting {
 	w := sighting{at: now, etherType: etherTypeIPv4, src: g.key.src, dst: g.key.dst, proto: g.key.proto, link: g.link, met: true}
 	w.length = uint32(len(g.header) + len(g.store))
-	if w.src.v6 {
+	if w.src.V6 {
 		w.etherType, w.proto = etherTypeIPv6, g.first.Proto
 	}
 	if len(g.header) > 0 && g.first.HasPorts() {
@@ -198,8 +198,8 @@ func (d *Director) sighting(w *sighting) *Sighting {
 	case w.ports:
 		sport, dport = w.sport, w.dport
 	}
-	if w.etherType == etherTypeIPv4 || w.etherType == etherTypeARP || w.src.v6 {
-		s.Src, s.Dst = netip.AddrPortFrom(w.src.addr(), sport), netip.AddrPortFrom(w.dst.addr(), dport)
+	if w.etherType == etherTypeIPv4 || w.etherType == etherTypeARP || w.src.V6 {
+		s.Src, s.Dst = netip.AddrPortFrom(w.src.Addr(), sport), netip.AddrPortFrom(w.dst.Addr(), dport)
 	}
 	return s
 }

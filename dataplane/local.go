@@ -23,7 +23,10 @@ func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntr
 		return DropLocalServer
 	}
 	if f.Offload.Super() && p.Proto == rewrite.ProtoUDP {
-		return s.deliverDatagrams(f, p)
+		return s.segments(f, p, int(f.Offload.GSOSize), 0, func(datagram []byte) Verdict {
+			s.out.put(HostLink, datagram, Offload{})
+			return Forward
+		})
 	}
 	// A TCP super-packet is one long segment to the stack.
 	if f.Offload.Partial() {
@@ -40,21 +43,6 @@ func (s *Shard) isLocalVIP(c *conntrack.Conn, r conntrack.Ref) bool {
 		return s.view.host.IsLocal6(s.ends(r).VIP)
 	}
 	return s.view.host.IsLocal(c.VIP)
-}
-
-func (s *Shard) deliverDatagrams(f *Frame, p *rewrite.Packet) Verdict {
-	size := int(f.Offload.GSOSize)
-	n := rewrite.SegmentCount(p, f.Data, size)
-	for i := range n {
-		room := s.out.room(rewrite.HeadersLen(f.Data, p) + size)
-		if room == nil {
-			return DropNoBuffer
-		}
-		length := rewrite.Segment(room, f.Data, p, size, i)
-		s.out.trim(room, length)
-		s.out.put(HostLink, room[:length], Offload{})
-	}
-	return Forward
 }
 
 // localServerEvent returns the event of a server that is given an address of the

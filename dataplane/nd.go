@@ -17,7 +17,7 @@ func (s *Shard) discovery(f *Frame, p *rewrite.Packet) Verdict {
 	// is told that it is taken.
 	probe := m.Solicitation && m.Src == rewrite.Addr6{}
 	if claim := m.Claim(); !probe && s.answersFor6(claim) {
-		s.conflict(f.Link, address6(claim), m.MAC)
+		s.conflict(f.Link, Address6(claim), m.MAC)
 		return DropAddressOwnedTwice
 	}
 	if !m.Solicitation || !s.answersFor6(m.Target) || s.dir.cfg.Links[f.Link].Side&VIPSide == 0 {
@@ -29,7 +29,4 @@ func (s *Shard) discovery(f *Frame, p *rewrite.Packet) Verdict {
 }
 
 // answersFor6 is answersFor for IPv6.
-func (s *Shard) answersFor6(addr rewrite.Addr6) bool {
-	const owned = roleVIP | roleOwned
-	return s.view.roles.of6(addr)&owned == owned
-}
+func (s *Shard) answersFor6(addr rewrite.Addr6) bool { return s.view.roles.of6(addr).answered() }

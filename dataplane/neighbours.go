@@ -28,7 +28,7 @@ type waitingFrame struct {
 	data    []byte
 	off     Offload
 	in      uint8 // link it came in by
-	dst     address
+	dst     Address
 	origin  origin
 	sent    Verdict // its verdict once it leaves
 	frames  uint64  // received frames that get this verdict; 0 in all but the first piece of a packet
@@ -55,22 +55,22 @@ func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
 }
 
 // destination returns what the way leads to.
-func (h *Hop) destination() address {
+func (h *Hop) destination() Address {
 	if h.to6 != (rewrite.Addr6{}) {
-		return address6(h.to6)
+		return Address6(h.to6)
 	}
-	return address4(h.to)
+	return Address4(h.to)
 }
 
 // wayToAddress returns the way to an address of either family.
-func (s *Shard) wayToAddress(a address) *Hop {
-	if a.v6 {
+func (s *Shard) wayToAddress(a Address) *Hop {
+	if a.V6 {
 		return s.routes.lookup6(s.view.host, a.Addr6)
 	}
 	return s.routes.lookup(s.view.host, uint32(a.Lo))
 }
 
-func (w *neighbours) waitingFor(dst address) (n int) {
+func (w *neighbours) waitingFor(dst Address) (n int) {
 	for i := range w.frames {
 		if w.frames[i].dst == dst {
 			n++
@@ -137,8 +137,8 @@ func (h *waitingFrame) lost(hop *Hop, now time.Duration) bool {
 }
 
 // lookup returns the way to an address of either family.
-func lookup(h Host, a address) Hop {
-	if a.v6 {
+func lookup(h Host, a Address) Hop {
+	if a.V6 {
 		return h.Lookup6(a.Addr6)
 	}
 	return h.Lookup(uint32(a.Lo))

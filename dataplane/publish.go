@@ -26,14 +26,9 @@ func (d *Director) publish() {
 	d.book.takeServices(d.byKey)
 	d.book.takeServers(d.servers)
 	v := &view{
-		byAddr:   d.book.four.byAddr,
-		byMark:   d.book.four.byMark,
 		idle:     len(d.services) == 0,
-		ftp:      d.book.four.ftp > 0,
-		catchAll: d.book.four.all > 0,
-		six: services6{
-			byAddr: d.book.six.byAddr, byMark: d.book.six.byMark, ftp: d.book.six.ftp > 0, catchAll: d.book.six.all > 0,
-		},
+		four:     d.book.four.services(),
+		six:      d.book.six.services(),
 		servers:  d.book.servers,
 		dests:    d.book.dests,
 		nservice: int(d.nservice),
@@ -41,7 +36,7 @@ func (d *Director) publish() {
 		timeouts: conntrack.NewTimeouts(d.timeouts),
 		settings: d.settings,
 	}
-	if len(v.byMark)+len(v.six.byMark) > 0 && d.program != nil {
+	if v.marked() > 0 && d.program != nil {
 		v.marks, v.targets = &marks{d.program}, d.program.Targets()
 	}
 	d.steers(v)
@@ -86,12 +81,12 @@ func (s *service) view() *serviceView {
 
 // view returns what packets need to know of the server as it is now.
 func (t *destination) view() serverView {
-	rip := addressOf(t.cfg.Addr.Addr())
+	rip := AddressOf(t.cfg.Addr.Addr())
 	v := serverView{
 		RealServer: t.server, service: t.service, addr: uint32(rip.Lo), port: t.cfg.Addr.Port(),
-		method: t.cfg.Method, tunnel: tunnelOf(t.cfg.Tunnel, rip.v6), proto: uint8(t.key.service.Proto), v6: rip.v6,
+		method: t.cfg.Method, tunnel: tunnelOf(t.cfg.Tunnel, rip.V6), proto: uint8(t.key.service.Proto), v6: rip.V6,
 	}
-	if rip.v6 {
+	if rip.V6 {
 		v.addr, v.addr6 = rip.Fold(), rip.Addr6
 	}
 	return v

@@ -24,7 +24,7 @@ const (
 
 // lookup returns the way to dst. The result is valid until the next lookup.
 func (c *routeCache) lookup(h Host, dst uint32) *Hop {
-	e := &c.entries[dst*0x9e3779b1>>(32-routeCacheBits)]
+	e := &c.entries[spread(dst)>>(32-routeCacheBits)]
 	if e.dst != dst || e.epoch != c.epoch {
 		*e = routeEntry[uint32]{dst, c.epoch, h.Lookup(dst)}
 		e.hop.to = dst

@@ -90,27 +90,34 @@ func (s *Shard) sendSegments(o *outgoing, p *rewrite.Packet) Verdict {
 	if p.Proto == rewrite.ProtoTCP {
 		size = min(size, o.mtu-(headers-rewrite.EthernetLen))
 	}
-	n := rewrite.SegmentCount(p, o.f.Data, size)
+	return o.verdict(s.segments(o.f, p, size, 0, func(segment []byte) Verdict {
+		if len(segment)-rewrite.EthernetLen <= o.mtu {
+			return s.hand(o, segment, Offload{})
+		}
+		var q rewrite.Packet
+		rewrite.Parse(segment, &q)
+		return s.cut(o, segment, &q)
+	}))
+}
+
+// segments cuts a super-packet into segments with size bytes of payload, and lets
+// each, a frame behind front bytes to spare, be sent on. It returns the last verdict.
+func (s *Shard) segments(f *Frame, p *rewrite.Packet, size, front int, each func(segment []byte) Verdict) (v Verdict) {
+	n := rewrite.SegmentCount(p, f.Data, size)
 	if n == 0 {
 		return DropTooBig
 	}
-	v := o.sent
+	headers := rewrite.HeadersLen(f.Data, p)
 	for i := range n {
-		room := s.out.room(headers + size)
+		room := s.out.room(front + headers + size)
 		if room == nil {
-			return o.verdict(DropNoBuffer)
+			return DropNoBuffer
 		}
-		length := rewrite.Segment(room, o.f.Data, p, size, i)
+		length := front + rewrite.Segment(room[front:], f.Data, p, size, i)
 		s.out.trim(room, length)
-		if length-rewrite.EthernetLen <= o.mtu {
-			v = s.hand(o, room[:length], Offload{})
-			continue
-		}
-		var segment rewrite.Packet
-		rewrite.Parse(room[:length], &segment)
-		v = s.cut(o, room[:length], &segment)
+		v = each(room[:length])
 	}
-	return o.verdict(v)
+	return v
 }
 
 // sendCut fragments a packet that may be cut and is longer than the MTU.

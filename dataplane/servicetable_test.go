@@ -50,17 +50,14 @@ func TestServicesOfBothFamilies(t *testing.T) {
 			if services != 0 {
 				t.Fatal("what a view of before sees has changed")
 			}
-			v := &view{
-				byAddr: b.four.byAddr, byMark: b.four.byMark, ftp: b.four.ftp > 0, catchAll: b.four.all > 0,
-				six: services6{b.six.byAddr, b.six.byMark, b.six.ftp > 0, b.six.all > 0},
-			}
+			v := &view{four: b.four.services(), six: b.six.services()}
 			mark := uint32(rapid.IntRange(0, 3).Draw(t, "packet's mark"))
 			addr, port, proto := addrs.Draw(t, "dst"), ports.Draw(t, "dst port"), protos.Draw(t, "proto")
 			var got *serviceView
 			if addr.Is4() {
-				got = v.find(mark, uint8(proto), Number4(addr), port)
+				got = v.four.find(mark, endpointOf(uint8(proto), Number4(addr), port))
 			} else {
-				got = v.find6(mark, uint8(proto), rewrite.Addr6Of(addr), port)
+				got = v.six.find(mark, endpoint6Of(uint8(proto), rewrite.Addr6Of(addr), port))
 			}
 			want := slowFind(live, mark, proto, addr, port)
 			if (got == nil) != (want == nil) || got != nil && got.service != want {
@@ -90,7 +87,7 @@ func slowFind(live map[ipvs.ServiceKey]*service, mark uint32, proto ipvs.Protoco
 func TestServicePart6(t *testing.T) {
 	var parts [serviceParts]int
 	for i := range 4096 {
-		parts[servicePart6(endpoint6Of(6, rewrite.Addr6{Hi: 0xfd10 << 48, Lo: uint64(i % 64)}, uint16(8000+i/64)))]++
+		parts[endpoint6Of(6, rewrite.Addr6{Hi: 0xfd10 << 48, Lo: uint64(i % 64)}, uint16(8000+i/64)).part()]++
 	}
 	for n, services := range parts {
 		if services > 64 {

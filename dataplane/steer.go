@@ -39,8 +39,7 @@ func (st steering) other() steering { return steering{st.shards, !st.byAddress} 
 func (d *Director) steers(v *view) {
 	st := steering{shards: uint32(len(d.shards))}
 	if st.shards > 1 && len(d.cfg.FTPPorts) > 0 {
-		six := &v.six
-		st.byAddress = v.catchAll || six.catchAll || len(v.byMark)+len(six.byMark) > 0 || slices.ContainsFunc(d.services, func(s *service) bool {
+		st.byAddress = v.four.catchAll || v.six.catchAll || v.marked() > 0 || slices.ContainsFunc(d.services, func(s *service) bool {
 			return s.key.Proto == ipvs.TCP && slices.Contains(d.cfg.FTPPorts, s.key.VIP.Port())
 		})
 	}

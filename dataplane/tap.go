@@ -141,12 +141,12 @@ func (t *Tap) Take(yield func(*TapFrame) bool) {
 	thaw()
 	heads := make([]int, len(t.taken))
 	for {
-		best := -1
-		for i := range t.taken {
-			if h := heads[i]; h < len(t.taken[i].records) && (best < 0 || t.taken[i].records[h].seq < t.taken[best].records[heads[best]].seq) {
-				best = i
+		best, _ := earliest(len(t.taken), func(i int) (uint64, bool) {
+			if h := heads[i]; h < len(t.taken[i].records) {
+				return t.taken[i].records[h].seq, true
 			}
-		}
+			return 0, false
+		})
 		if best < 0 {
 			return
 		}

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"net/netip"
 
-	"natlb/conntrack"
 	"natlb/ipvs"
 	"natlb/rewrite"
 )
@@ -24,21 +23,14 @@ func (t *TapFilter) wants(s *Shard, f *Frame, p *rewrite.Packet, v Verdict) bool
 		return false
 	}
 	if c := s.met.conn; c != nil {
+		ends := s.view.endsRecord(c, s.endsOf(c, s.met.ref))
 		return (t.Service == ipvs.ServiceKey{} || s.view.serviceOf(c.Dest) == t.Service) &&
-			(!t.Server.IsValid() || hasEnd(t.Server, s.view.servers[c.Dest].address().addr(), c.RPort)) &&
-			(!t.Client.IsValid() || t.Client.Contains(s.clientOf(c, s.met.ref)))
+			(!t.Server.IsValid() || hasEnd(t.Server, ends.rip.Addr(), ends.rport)) &&
+			(!t.Client.IsValid() || t.Client.Contains(ends.cip.Addr()))
 	}
 	return (t.Service == ipvs.ServiceKey{} || t.concernsService(s, f, p)) &&
 		(!t.Server.IsValid() || packetHasEnd(t.Server, p)) &&
 		(!t.Client.IsValid() || p.L4 != 0 && (t.Client.Contains(srcAddr(p)) || t.Client.Contains(dstAddr(p))))
-}
-
-// clientOf returns the client of connection c, which is r.
-func (s *Shard) clientOf(c *conntrack.Conn, r conntrack.Ref) netip.Addr {
-	if c.Is(conntrack.V6) {
-		return s.ends(r).CIP.Addr()
-	}
-	return Addr4(c.CIP)
 }
 
 // serviceOf returns the service that lists the server with that ID.

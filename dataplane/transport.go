@@ -59,7 +59,7 @@ func (s *Shard) request(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.D
 
 // starts reports whether a packet is the first that a TCP or SCTP client sends.
 func starts(p *rewrite.Packet) bool {
-	return p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagSYN != 0 || p.Proto == rewrite.ProtoSCTP && p.Chunk == conntrack.ChunkInit
+	return p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagSYN != 0 || p.Proto == rewrite.ProtoSCTP && p.Chunk == rewrite.ChunkInit
 }
 
 // outlived reports whether a SYN or INIT on connection c opens a new one instead
@@ -164,7 +164,7 @@ func (s *Shard) opens(p *rewrite.Packet) bool {
 	case rewrite.ProtoTCP:
 		return p.TCPFlags&conntrack.FlagRST == 0 && (p.TCPFlags&conntrack.FlagSYN != 0 || s.view.settings.sloppyTCP != 0)
 	case rewrite.ProtoSCTP:
-		return p.Chunk == conntrack.ChunkInit || p.Chunk != conntrack.ChunkAbort && s.view.settings.sloppySCTP != 0
+		return p.Chunk == rewrite.ChunkInit || p.Chunk != rewrite.ChunkAbort && s.view.settings.sloppySCTP != 0
 	}
 	return true
 }

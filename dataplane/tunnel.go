@@ -102,24 +102,12 @@ func (s *Shard) encapsulateSegments(o *outgoing, p *rewrite.Packet, t rewrite.Tu
 	if p.Proto == rewrite.ProtoTCP {
 		size = min(size, o.mtu-over-(headers-rewrite.EthernetLen))
 	}
-	n := rewrite.SegmentCount(p, o.f.Data, size)
-	if n == 0 {
-		return DropTooBig
-	}
-	v := o.sent
-	for i := range n {
-		room := s.out.room(over + headers + size)
-		if room == nil {
-			return DropNoBuffer
+	return s.segments(o.f, p, size, over, func(segment []byte) Verdict {
+		if s.wrap(segment, t, outer) == 0 {
+			return DropTooBig // a datagram that no IP packet can carry: it is the only one
 		}
-		length := over + rewrite.Segment(room[over:], o.f.Data, p, size, i)
-		s.out.trim(room, length)
-		if s.wrap(room[:length], t, outer) == 0 {
-			return DropTooBig
-		}
-		v = s.handOuter(o, room[:length])
-	}
-	return v
+		return s.handOuter(o, segment)
+	})
 }
 
 // wrap puts a tunnel's headers in front of the packet in buf, which begins with

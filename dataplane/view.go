@@ -72,11 +72,8 @@ type serverView struct {
 // per batch.
 type view struct {
 	idle     bool // there is no service, of either family
-	byAddr   serviceTable
-	byMark   map[uint32]*serviceView
-	ftp      bool              // there is a TCP service on port 21
-	catchAll bool              // there is a service on port 0
-	six      services6         // the same four of IPv6
+	four     services[endpoint]
+	six      services[endpoint6]
 	marks    *marks            // nil without firewall-mark services
 	targets  []classify.Target // what of the traffic marks lead to; empty without such services
 	servers  []serverView      // by server ID; a free ID has no RealServer
@@ -90,3 +87,6 @@ type view struct {
 	steering  steering
 	resteered bool // connections may be in the shard that another steering put them in
 }
+
+// marked returns how many services for firewall marks there are, of either family.
+func (v *view) marked() int { return len(v.four.byMark) + len(v.six.byMark) }

@@ -186,15 +186,13 @@ func putAnswer(dst, frame []byte, p *Packet, mac [6]byte, h answerHeader, length
 		return nil, 0
 	}
 	dst = dst[:n]
-	copy(dst[0:6], frame[6:12])
-	copy(dst[6:12], mac[:])
+	SetMACs(dst, [6]byte(frame[6:12]), mac)
 	if p.V6 {
-		binary.BigEndian.PutUint16(dst[12:14], etherTypeIPv6)
 		putIPv6(dst[EthernetLen:], h.tos, h.proto, answerTTL, h.src6, p.Src6)
 	} else {
-		binary.BigEndian.PutUint16(dst[12:14], etherTypeIPv4)
 		putIPv4(dst[EthernetLen:], h, p.Src)
 	}
+	SetEtherType(dst)
 	return dst[EthernetLen+l3:], n
 }
 

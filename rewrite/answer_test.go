@@ -12,8 +12,8 @@ import (
 
 var routerMAC = [6]byte{2, 0, 0, 0, 9, 9}
 
-// decode reads an answer with gopacket and checks what all answers share.
-func decode(t *testing.T, frame []byte) (*layers.IPv4, gopacket.Packet) {
+// decodeAnswer reads an answer with gopacket and checks its MAC addresses.
+func decodeAnswer(t *testing.T, frame []byte) gopacket.Packet {
 	t.Helper()
 	packet := gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
 	if l := packet.ErrorLayer(); l != nil {
@@ -23,6 +23,13 @@ func decode(t *testing.T, frame []byte) (*layers.IPv4, gopacket.Packet) {
 	if got, want := eth.DstMAC.String()+" "+eth.SrcMAC.String(), "02:00:00:00:01:01 02:00:00:00:09:09"; got != want {
 		t.Errorf("MAC addresses = %s, want %s", got, want)
 	}
+	return packet
+}
+
+// decode reads an answer and checks what all those of IPv4 share.
+func decode(t *testing.T, frame []byte) (*layers.IPv4, gopacket.Packet) {
+	t.Helper()
+	packet := decodeAnswer(t, frame)
 	ip := packet.NetworkLayer().(*layers.IPv4)
 	if ip.TTL != 64 || int(ip.Length) != len(frame)-14 {
 		t.Errorf("TTL, length = %d, %d, want 64, %d", ip.TTL, ip.Length, len(frame)-14)

@@ -102,6 +102,11 @@ func updateChecksum(field []byte, delta uint32) {
 	binary.BigEndian.PutUint16(field, ^fold(sum))
 }
 
+// addToSum changes the plain sum in field, two bytes, by delta: a partial checksum.
+func addToSum(field []byte, delta uint32) {
+	binary.BigEndian.PutUint16(field, fold(uint32(binary.BigEndian.Uint16(field))+delta))
+}
+
 // setIPv4Checksum computes the header checksum of ip, a whole IPv4 header with
 // its options, and stores it.
 func setIPv4Checksum(ip []byte) {

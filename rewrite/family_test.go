@@ -218,7 +218,7 @@ func TestNotMergeable6(t *testing.T) {
 		"PSH on the first":         func(a, _ []byte) { a[67] |= TCPPsh },
 		"reserved bits":            func(_, b []byte) { b[66] |= 1 },
 		"header beyond":            func(_, b []byte) { b[66] = 15 << 4 },
-		"extension header":         func(_, b []byte) { b[20] = extDestination },
+		"extension header":         func(_, b []byte) { b[20] = ExtDestination },
 	} {
 		a, b := pieces()
 		if change(a, b); name != "header beyond" && follows(a, b) {

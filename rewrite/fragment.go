@@ -142,7 +142,7 @@ func fragmentAt6(dst, frame []byte, p *Packet, from, to int) int {
 		header[0] = frame[at]
 	} else {
 		header[0] = frame[name]
-		dst[name] = extFragment
+		dst[name] = ExtFragment
 	}
 	header[1] = 0
 	field := uint16(int(p.FragOff) + from)

@@ -208,7 +208,7 @@ func TestFragment6Limits(t *testing.T) {
 		t.Errorf("FragmentAt of all into less = %d, want 0", n)
 	}
 	// A fragment whose end no offset can state is not cut further.
-	last := frame6(cip6, vip6, 9, []ext{{extFragment, []byte{0, 0xff, 0xf8, 0, 0, 0, 1}}}, ProtoUDP, make([]byte, 100))
+	last := frame6(cip6, vip6, 9, []ext{{ExtFragment, []byte{0, 0xff, 0xf8, 0, 0, 0, 1}}}, ProtoUDP, make([]byte, 100))
 	p = mustParse6(t, last)
 	if n := FragmentCount(&p, 100); p.FragOff != 65528 || n != 0 {
 		t.Errorf("FragmentCount at offset %d = %d, want 0", p.FragOff, n)

@@ -207,7 +207,7 @@ func writeNewFrames(t *testing.T, b []byte, p *Packet, size int) {
 			t.Fatalf("Parse(last fragment) = %v", fault)
 		}
 	}
-	if !p.Fragment() && p.Proto != extHopByHop { // which is one, without the fragment header in front
+	if !p.Fragment() && p.Proto != ExtHopByHop { // which is one, without the fragment header in front
 		whole := append(AppendWholeHeaders(nil, b, p), Piece(b, p)...)
 		var again Packet
 		ok := SetWhole(whole)

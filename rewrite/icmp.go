@@ -66,9 +66,16 @@ func ParseQuoted(frame []byte, p, q *Packet) bool {
 	if total < header+4 || total > len(ip) {
 		total = len(ip)
 	}
+	return q.readQuoted4(ip[:total], at, header)
+}
+
+// readQuoted4 reads the IPv4 packet of which ip, at the offset at in the frame, is
+// what is quoted; header is the length of its IP header. It reports false for a later
+// fragment.
+func (q *Packet) readQuoted4(ip []byte, at, header int) bool {
 	q.readIPv4(ip)
-	q.L3, q.L4, q.End = at, at+header, at+total
-	q.readL4(ip[header:total], ProtoICMP)
+	q.L3, q.L4, q.End = at, at+header, at+len(ip)
+	q.readL4(ip[header:], ProtoICMP)
 	return q.FragOff == 0
 }
 
@@ -110,10 +117,7 @@ func TranslateICMPIn(frame []byte, p, q *Packet, rip uint32, rport uint16) {
 	binary.BigEndian.PutUint32(frame[p.L3+dstAddrAt:], rip)
 	binary.BigEndian.PutUint32(frame[q.L3+srcAddrAt:], rip)
 	p.Dst, q.Src = rip, rip
-	if q.HasPorts() {
-		binary.BigEndian.PutUint16(frame[q.L4+srcPortAt:], rport)
-		q.SrcPort = rport
-	}
+	q.putSrcPort(frame, rport)
 	setErrorChecksums(frame, p, q)
 }
 
@@ -125,11 +129,23 @@ func TranslateICMPOut(frame []byte, p, q *Packet, vip uint32, vport uint16) {
 	binary.BigEndian.PutUint32(frame[p.L3+srcAddrAt:], vip)
 	binary.BigEndian.PutUint32(frame[q.L3+dstAddrAt:], vip)
 	p.Src, q.Dst = vip, vip
-	if q.HasPorts() {
-		binary.BigEndian.PutUint16(frame[q.L4+dstPortAt:], vport)
-		q.DstPort = vport
-	}
+	q.putDstPort(frame, vport)
 	setErrorChecksums(frame, p, q)
+}
+
+// putSrcPort and putDstPort write a port of a quoted packet, if it has any.
+func (q *Packet) putSrcPort(frame []byte, port uint16) {
+	if q.HasPorts() {
+		binary.BigEndian.PutUint16(frame[q.L4+srcPortAt:], port)
+		q.SrcPort = port
+	}
+}
+
+func (q *Packet) putDstPort(frame []byte, port uint16) {
+	if q.HasPorts() {
+		binary.BigEndian.PutUint16(frame[q.L4+dstPortAt:], port)
+		q.DstPort = port
+	}
 }
 
 // setErrorChecksums computes the three checksums of a translated error, from

@@ -47,10 +47,7 @@ func TranslateICMPIn6(frame []byte, p, q *Packet, rip Addr6, rport uint16) {
 	rip.Put(frame[q.L3+srcAddr6At:])
 	p.Dst, p.Dst6 = rip.Fold(), rip
 	q.Src, q.Src6 = p.Dst, rip
-	if q.HasPorts() {
-		binary.BigEndian.PutUint16(frame[q.L4+srcPortAt:], rport)
-		q.SrcPort = rport
-	}
+	q.putSrcPort(frame, rport)
 	setICMPChecksum(frame[p.L4:p.End], p.icmpPseudo(p.End-p.L4))
 }
 
@@ -60,9 +57,6 @@ func TranslateICMPOut6(frame []byte, p, q *Packet, vip Addr6, vport uint16) {
 	vip.Put(frame[q.L3+dstAddr6At:])
 	p.Src, p.Src6 = vip.Fold(), vip
 	q.Dst, q.Dst6 = p.Src, vip
-	if q.HasPorts() {
-		binary.BigEndian.PutUint16(frame[q.L4+dstPortAt:], vport)
-		q.DstPort = vport
-	}
+	q.putDstPort(frame, vport)
 	setICMPChecksum(frame[p.L4:p.End], p.icmpPseudo(p.End-p.L4))
 }

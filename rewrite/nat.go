@@ -81,8 +81,7 @@ func updatePartial(l4 []byte, proto uint8, delta uint32) {
 	if len(l4) < at+2 {
 		return
 	}
-	field := l4[at : at+2]
-	binary.BigEndian.PutUint16(field, fold(uint32(binary.BigEndian.Uint16(field))+delta))
+	addToSum(l4[at:at+2], delta)
 }
 
 // updateUDP changes the complete checksum of a UDP datagram by delta, or

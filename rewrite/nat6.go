@@ -1,7 +1,5 @@
 package rewrite
 
-import "encoding/binary"
-
 // Offsets in an IPv6 header.
 const (
 	srcAddr6At, dstAddr6At = 8, 24
@@ -43,7 +41,7 @@ func translateICMPv6(frame []byte, p *Packet, delta uint32, partial bool) {
 	}
 	field := frame[p.L4+2 : p.L4+4]
 	if partial {
-		binary.BigEndian.PutUint16(field, fold(uint32(binary.BigEndian.Uint16(field))+delta))
+		addToSum(field, delta)
 		return
 	}
 	updateChecksum(field, delta)

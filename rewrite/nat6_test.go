@@ -154,7 +154,7 @@ func TestAddressesOnly6(t *testing.T) {
 		"icmp of IPv4":           frame6(cip6, vip6, 9, nil, ProtoICMP, []byte("eight...")),
 		"icmp too short":         frame6(cip6, vip6, 9, nil, ProtoICMPv6, []byte("7 bytes")),
 		"behind authentication":  frame6(cip6, vip6, 9, nil, 51, append([]byte{ProtoTCP, 4}, make([]byte, 42)...)),
-		"routing not at its end": frame6(cip6, vip6, 9, []ext{{extRouting, []byte{0, 0, 1, 0, 0, 0, 0}}}, ProtoUDP, make([]byte, 8)),
+		"routing not at its end": frame6(cip6, vip6, 9, []ext{{ExtRouting, []byte{0, 0, 1, 0, 0, 0, 0}}}, ProtoUDP, make([]byte, 8)),
 	} {
 		want := bytes.Clone(frame)
 		rip6.Put(want[38:])

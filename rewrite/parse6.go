@@ -11,13 +11,14 @@ const (
 	maxExtensions = 8
 )
 
-// IPv6 extension headers that are walked over (RFC 8200 section 4). ESP and AH
-// are not among them: what they protect is not for us to read or change.
+// IPv6 extension headers that are walked over (RFC 8200 section 4), by their numbers
+// as IP protocols. ESP and AH are not among them: what they protect is not for us to
+// read or change.
 const (
-	extHopByHop    = 0
-	extRouting     = 43
-	extFragment    = 44
-	extDestination = 60
+	ExtHopByHop    = 0
+	ExtRouting     = 43
+	ExtFragment    = 44
+	ExtDestination = 60
 )
 
 // ParseIPv6 reads the untagged Ethernet frame into p, overwriting all of it; what
@@ -86,7 +87,7 @@ func (p *Packet) walkExtensions(frame []byte) bool {
 			return false
 		}
 		length := fragHeaderLen
-		if p.Proto == extFragment {
+		if p.Proto == ExtFragment {
 			if p.FragHeader {
 				return false
 			}
@@ -97,7 +98,7 @@ func (p *Packet) walkExtensions(frame []byte) bool {
 		kind, name := p.Proto, uint16(p.L4)
 		p.Proto, p.ProtoName = left[0], name
 		p.L4 += length
-		if (kind == extHopByHop || kind == extRouting) && !p.FragHeader {
+		if (kind == ExtHopByHop || kind == ExtRouting) && !p.FragHeader {
 			p.FragAt, p.FragName = uint16(p.L4), name
 		}
 		if p.FragOff != 0 {
@@ -111,12 +112,12 @@ func (p *Packet) walkExtensions(frame []byte) bool {
 // walk over.
 func (p *Packet) isExtension(frame []byte) bool {
 	switch p.Proto {
-	case extHopByHop:
+	case ExtHopByHop:
 		return p.L4 == p.L3+ipv6Len
-	case extRouting:
+	case ExtRouting:
 		rest := frame[p.L4:]
 		return len(rest) < 4 || rest[2] != 0 || rest[3] == 0
-	case extDestination, extFragment:
+	case ExtDestination, ExtFragment:
 		return true
 	}
 	return false

@@ -56,12 +56,12 @@ func TestParseIPv6(t *testing.T) {
 			udp(p)
 			p.L4, p.End, p.ProtoName, p.FragHeader, p.MoreFrags, p.ID = 78, 86, 62, true, true, 0xdeadbeef
 		}},
-		{"routing behind a fragment header, with reserved bits", udpFrame6(t, []ext{{extFragment, []byte{9, 0, 6, 1, 2, 3, 4}}, routing0}, nil), func(p *Packet) {
+		{"routing behind a fragment header, with reserved bits", udpFrame6(t, []ext{{ExtFragment, []byte{9, 0, 6, 1, 2, 3, 4}}, routing0}, nil), func(p *Packet) {
 			udp(p)
 			p.L4, p.End, p.ProtoName, p.FragHeader, p.ID = 86, 94, 62, true, 0x01020304
 		}},
-		{"later fragment", frame6(cip6, vip6, 64, []ext{hopByHop, laterFrag}, extDestination, []byte{1, 2, 3}), func(p *Packet) {
-			p.Proto, p.TOS, p.L4, p.End, p.FragAt, p.FragName, p.ProtoName = extDestination, 0, 70, 73, 62, 54, 62
+		{"later fragment", frame6(cip6, vip6, 64, []ext{hopByHop, laterFrag}, ExtDestination, []byte{1, 2, 3}), func(p *Packet) {
+			p.Proto, p.TOS, p.L4, p.End, p.FragAt, p.FragName, p.ProtoName = ExtDestination, 0, 70, 73, 62, 54, 62
 			p.FragHeader, p.MoreFrags, p.FragOff, p.ID = true, true, 512, 0xdeadbeef
 		}},
 		{"no next header", frame6(cip6, vip6, 64, []ext{destOpts}, 59, []byte{1}), func(p *Packet) {
@@ -72,11 +72,11 @@ func TestParseIPv6(t *testing.T) {
 		{"ah", frame6(cip6, vip6, 64, []ext{hopByHop}, 51, append([]byte{ProtoTCP, 4}, make([]byte, 42)...)), func(p *Packet) {
 			p.Proto, p.TOS, p.L4, p.End, p.FragAt, p.FragName, p.ProtoName = 51, 0, 62, 106, 62, 54, 54
 		}},
-		{"routing type 0 not at its end", frame6(cip6, vip6, 64, []ext{{extRouting, []byte{0, 0, 1, 0, 0, 0, 0}}}, ProtoUDP, make([]byte, 8)), func(p *Packet) {
-			p.Proto, p.TOS, p.End = extRouting, 0, 70
+		{"routing type 0 not at its end", frame6(cip6, vip6, 64, []ext{{ExtRouting, []byte{0, 0, 1, 0, 0, 0, 0}}}, ProtoUDP, make([]byte, 8)), func(p *Packet) {
+			p.Proto, p.TOS, p.End = ExtRouting, 0, 70
 		}},
 		{"hop by hop behind another", frame6(cip6, vip6, 64, []ext{destOpts, hopByHop}, ProtoUDP, make([]byte, 8)), func(p *Packet) {
-			p.Proto, p.TOS, p.L4, p.End, p.ProtoName = extHopByHop, 0, 70, 86, 54
+			p.Proto, p.TOS, p.L4, p.End, p.ProtoName = ExtHopByHop, 0, 70, 86, 54
 		}},
 		{"as many headers as are taken", udpFrame6(t, slicesOf(destOpts, 8), nil), func(p *Packet) {
 			udp(p)
@@ -120,7 +120,7 @@ func TestParseIPv6Faults(t *testing.T) {
 	cut := func(frame []byte, by byte) []byte { return set(frame, 19, frame[19]-by) }
 	udp := func(chain ...ext) []byte { return udpFrame6(t, chain, nil) }
 	tcp := func(chain ...ext) []byte { return tcpFrame6(t, chain, layers.TCP{ACK: true}, nil) }
-	long := ext{extDestination, []byte{255, 0, 0, 0, 0, 0, 0}}
+	long := ext{ExtDestination, []byte{255, 0, 0, 0, 0, 0, 0}}
 
 	tests := []struct {
 		name  string
@@ -132,12 +132,12 @@ func TestParseIPv6Faults(t *testing.T) {
 		{"ip header cut", udp()[:53], FaultTruncated},
 		{"version 4", set(udp(), 14, 0x45), FaultHeader},
 		{"payload length above frame", set(udp(), 18, 0, 9), FaultTruncated},
-		{"jumbogram", set(udp(ext{extHopByHop, []byte{0, 0xc2, 4, 0, 1, 0, 1}}), 18, 0, 0), FaultHeader},
+		{"jumbogram", set(udp(ext{ExtHopByHop, []byte{0, 0xc2, 4, 0, 1, 0, 1}}), 18, 0, 0), FaultHeader},
 		{"extension header of 7 bytes", cut(udp(hopByHop), 9), FaultHeader},
 		{"extension header of 8 bytes and nothing behind", cut(udp(hopByHop), 8), FaultL4},
 		{"extension header longer than the packet", udp(long), FaultHeader},
 		{"extension header longer than the packet, not the frame", cut(udp(destOpts), 9), FaultHeader},
-		{"routing header of 3 bytes", cut(frame6(cip6, vip6, 64, nil, extRouting, make([]byte, 8)), 5), FaultHeader},
+		{"routing header of 3 bytes", cut(frame6(cip6, vip6, 64, nil, ExtRouting, make([]byte, 8)), 5), FaultHeader},
 		{"fragment header of 7 bytes", cut(udp(atomic), 9), FaultHeader},
 		{"two fragment headers", udp(atomic, atomic), FaultHeader},
 		{"nine extension headers", udp(slicesOf(destOpts, 9)...), FaultHeader},

@@ -26,15 +26,13 @@ func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
 		return 0
 	}
 	dst = dst[:n]
-	copy(dst[0:6], dstMAC[:])
-	copy(dst[6:12], srcMAC[:])
+	SetMACs(dst, dstMAC, srcMAC)
 	if p.V6 {
-		binary.BigEndian.PutUint16(dst[12:14], etherTypeIPv6)
 		putIPv6(dst[EthernetLen:], 0, p.Proto, answerTTL, p.Src6, p.Dst6)
 	} else {
-		binary.BigEndian.PutUint16(dst[12:14], etherTypeIPv4)
 		putIPv4(dst[EthernetLen:], answerHeader{flags: flagDF, proto: p.Proto, src: p.Src}, p.Dst)
 	}
+	SetEtherType(dst)
 	l4 := dst[EthernetLen+p.minHeader():]
 	clear(l4)
 	binary.BigEndian.PutUint16(l4[0:2], p.SrcPort)

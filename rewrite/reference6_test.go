@@ -24,13 +24,13 @@ type ext struct {
 }
 
 var (
-	hopByHop  = ext{extHopByHop, []byte{0, 5, 2, 0, 0, 1, 0}}                      // a router alert
-	destOpts  = ext{extDestination, append([]byte{1, 1, 12}, make([]byte, 12)...)} // 16 bytes of padding
-	routing0  = ext{extRouting, append([]byte{2, 0, 0}, make([]byte, 20)...)}      // at its end
-	routing4  = ext{extRouting, append([]byte{2, 4, 1}, make([]byte, 20)...)}      // a segment left
-	atomic    = ext{extFragment, []byte{0, 0, 0, 1, 2, 3, 4}}                      // RFC 6946
-	firstFrag = ext{extFragment, []byte{0, 0, 1, 0xde, 0xad, 0xbe, 0xef}}          // more follow
-	laterFrag = ext{extFragment, []byte{0, 2, 1, 0xde, 0xad, 0xbe, 0xef}}          // from byte 512 on
+	hopByHop  = ext{ExtHopByHop, []byte{0, 5, 2, 0, 0, 1, 0}}                      // a router alert
+	destOpts  = ext{ExtDestination, append([]byte{1, 1, 12}, make([]byte, 12)...)} // 16 bytes of padding
+	routing0  = ext{ExtRouting, append([]byte{2, 0, 0}, make([]byte, 20)...)}      // at its end
+	routing4  = ext{ExtRouting, append([]byte{2, 4, 1}, make([]byte, 20)...)}      // a segment left
+	atomic    = ext{ExtFragment, []byte{0, 0, 0, 1, 2, 3, 4}}                      // RFC 6946
+	firstFrag = ext{ExtFragment, []byte{0, 0, 1, 0xde, 0xad, 0xbe, 0xef}}          // more follow
+	laterFrag = ext{ExtFragment, []byte{0, 2, 1, 0xde, 0xad, 0xbe, 0xef}}          // from byte 512 on
 )
 
 // frame6 puts an IPv6 packet together, byte by byte.
@@ -54,22 +54,7 @@ func frame6(src, dst Addr6, hopLimit uint8, chain []ext, proto uint8, l4 []byte)
 func build6(t errorer, chain []ext, proto layers.IPProtocol, rest ...gopacket.SerializableLayer) []byte {
 	t.Helper()
 	ip := &layers.IPv6{Version: 6, HopLimit: 64, TrafficClass: 0x2e, NextHeader: proto, SrcIP: cip6.Addr().AsSlice(), DstIP: vip6.Addr().AsSlice()}
-	eth := &layers.Ethernet{SrcMAC: clientMAC[:], DstMAC: vipMAC[:], EthernetType: layers.EthernetTypeIPv6}
-	for _, l := range rest {
-		if l, ok := l.(interface {
-			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
-		}); ok {
-			if err := l.SetNetworkLayerForChecksum(ip); err != nil {
-				t.Fatalf("SetNetworkLayerForChecksum: %v", err)
-			}
-		}
-	}
-	buf := gopacket.NewSerializeBuffer()
-	opts := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	if err := gopacket.SerializeLayers(buf, opts, append([]gopacket.SerializableLayer{eth, ip}, rest...)...); err != nil {
-		t.Fatalf("SerializeLayers: %v", err)
-	}
-	plain := buf.Bytes()
+	plain := serialize(t, layers.EthernetTypeIPv6, ip, rest)
 	frame := frame6(cip6, vip6, 64, chain, uint8(proto), plain[54:])
 	copy(frame[14:18], plain[14:18]) // traffic class
 	return frame
@@ -102,9 +87,9 @@ func walk6(frame []byte, l3 int) (l4 int, proto uint8) {
 	l4, proto = l3+40, frame[l3+6]
 	for {
 		switch proto {
-		case extFragment:
+		case ExtFragment:
 			proto, l4 = frame[l4], l4+8
-		case extHopByHop, extRouting, extDestination:
+		case ExtHopByHop, ExtRouting, ExtDestination:
 			proto, l4 = frame[l4], l4+8+8*int(frame[l4+1])
 		default:
 			return l4, proto

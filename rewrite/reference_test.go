@@ -152,7 +152,17 @@ func ipv4Layer(proto layers.IPProtocol) *layers.IPv4 {
 // and checksums included.
 func build(t errorer, ip *layers.IPv4, rest ...gopacket.SerializableLayer) []byte {
 	t.Helper()
-	eth := &layers.Ethernet{SrcMAC: clientMAC[:], DstMAC: vipMAC[:], EthernetType: layers.EthernetTypeIPv4}
+	return serialize(t, layers.EthernetTypeIPv4, ip, rest)
+}
+
+// serialize serializes a frame from the client's MAC address to the VIP's, with an IP
+// header and what is behind it.
+func serialize(t errorer, etherType layers.EthernetType, ip interface {
+	gopacket.NetworkLayer
+	gopacket.SerializableLayer
+}, rest []gopacket.SerializableLayer) []byte {
+	t.Helper()
+	eth := &layers.Ethernet{SrcMAC: clientMAC[:], DstMAC: vipMAC[:], EthernetType: etherType}
 	for _, l := range rest {
 		if l, ok := l.(interface {
 			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error

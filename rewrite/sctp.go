@@ -10,6 +10,7 @@ const (
 	ChunkInit             = 1
 	ChunkInitAck          = 2
 	ChunkAbort            = 6
+	ChunkShutdown         = 7
 	ChunkShutdownAck      = 8
 	ChunkError            = 9
 	ChunkCookieEcho       = 10

@@ -222,11 +222,7 @@ func (p *Packet) readTunnelled4(frame []byte, at int) bool {
 	if ip[0]>>4 != 4 || header < ipv4MinLen || len(ip) < header+8 || total < header+8 {
 		return false
 	}
-	end := at + min(total, len(ip))
-	p.readIPv4(ip)
-	p.L3, p.L4, p.End = at, at+header, end
-	p.readL4(frame[p.L4:end], ProtoICMP)
-	return p.FragOff == 0
+	return p.readQuoted4(ip[:min(total, len(ip))], at, header)
 }
 
 // SetEtherType makes the type in the Ethernet header of frame, which has at least a

@@ -253,14 +253,14 @@ func (b *book) faceOf(frame []byte, toServer bool) face {
 	if p.IsICMP() && rewrite.ParseQuoted(frame, p, &b.quoted) {
 		q := &b.quoted
 		if toServer {
-			return face{client: dstOf(q), cport: q.DstPort, other: srcOf(q), oport: q.SrcPort, proto: q.Proto, server: true}
+			return face{client: dataplane.DestinationOf(q), cport: q.DstPort, other: dataplane.SourceOf(q), oport: q.SrcPort, proto: q.Proto, server: true}
 		}
-		return face{client: srcOf(q), cport: q.SrcPort, other: dstOf(q), oport: q.DstPort, proto: q.Proto}
+		return face{client: dataplane.SourceOf(q), cport: q.SrcPort, other: dataplane.DestinationOf(q), oport: q.DstPort, proto: q.Proto}
 	}
 	if toServer {
-		return face{client: srcOf(p), cport: p.SrcPort, other: dstOf(p), oport: p.DstPort, proto: p.Proto, server: true}
+		return face{client: dataplane.SourceOf(p), cport: p.SrcPort, other: dataplane.DestinationOf(p), oport: p.DstPort, proto: p.Proto, server: true}
 	}
-	return face{client: dstOf(p), cport: p.DstPort, other: srcOf(p), oport: p.SrcPort, proto: p.Proto}
+	return face{client: dataplane.DestinationOf(p), cport: p.DstPort, other: dataplane.SourceOf(p), oport: p.SrcPort, proto: p.Proto}
 }
 
 // all returns the first connections, in order of their beginning, and how many

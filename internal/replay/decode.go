@@ -245,9 +245,16 @@ func (d *decoder) icmp() {
 	d.add("icmp.code", h[1])
 	d.add("icmp.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[2:])))
 	d.add("icmp.rest", hex.EncodeToString(h[4:]))
-	if rewrite.IsICMPError(h[0]) && d.prefix == "" {
+	if rewrite.IsICMPError(h[0]) {
+		d.quoted(d.ipv4)
+	}
+}
+
+// quoted reads the packet that an ICMP error quotes; not what that quotes.
+func (d *decoder) quoted(packet func()) {
+	if d.prefix == "" {
 		d.prefix = "quoted "
-		d.ipv4()
+		packet()
 		d.prefix = ""
 	}
 }
@@ -260,12 +267,12 @@ func (d *decoder) icmpv6() {
 	d.add("icmpv6.type", h[0])
 	d.add("icmpv6.code", h[1])
 	d.add("icmpv6.checksum", fmt.Sprintf("0x%04x", binary.BigEndian.Uint16(h[2:])))
-	if rest := d.take(4); rest != nil && h[0] < 128 && d.prefix == "" {
-		d.add("icmpv6.rest", hex.EncodeToString(rest))
-		d.prefix = "quoted "
-		d.ipv6()
-		d.prefix = ""
-	} else if rest != nil {
-		d.add("icmpv6.rest", hex.EncodeToString(rest))
+	rest := d.take(4)
+	if rest == nil {
+		return
+	}
+	d.add("icmpv6.rest", hex.EncodeToString(rest))
+	if h[0] < 128 {
+		d.quoted(d.ipv6)
 	}
 }

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 
 	"natlb/dataplane"
@@ -36,17 +35,17 @@ func (s Side) String() string { return [...]string{"vip", "dip", "both"}[s] }
 
 // judge knows which packets of a capture were the director's own.
 type judge struct {
-	vips, servers map[addr]bool
+	vips, servers map[dataplane.Address]bool
 	targets       []classify.Target
 }
 
 func newJudge(sc dataplane.Scope) *judge {
-	j := &judge{map[addr]bool{}, map[addr]bool{}, sc.Targets}
+	j := &judge{map[dataplane.Address]bool{}, map[dataplane.Address]bool{}, sc.Targets}
 	for _, a := range slices.Concat(sc.Owned, sc.Marked) {
-		j.vips[addrOf(a)] = true
+		j.vips[dataplane.AddressOf(a)] = true
 	}
 	for _, a := range sc.Servers {
-		j.servers[addrOf(a)] = true
+		j.servers[dataplane.AddressOf(a)] = true
 	}
 	return j
 }
@@ -73,13 +72,13 @@ func (j *judge) place(side Side, c *captured, marked bool) (link uint8, own bool
 
 func (j *judge) fromVIP(a *ends) bool {
 	return j.vips[a.src] || len(j.targets) > 0 &&
-		slices.ContainsFunc(j.targets, func(t classify.Target) bool { return t.Has(a.proto, a.src.addr(), a.sport) })
+		slices.ContainsFunc(j.targets, func(t classify.Target) bool { return t.Has(a.proto, a.src.Addr(), a.sport) })
 }
 
 // ends are the addresses of a packet, and where it has them its protocol and source
 // port.
 type ends struct {
-	src, dst addr
+	src, dst dataplane.Address
 	sport    uint16
 	proto    uint8
 	arp      bool // or neighbour discovery
@@ -94,7 +93,7 @@ func endsOf(frame []byte) (a ends, ok bool) {
 	b := frame[rewrite.EthernetLen:]
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case etherTypeIPv4:
-		a = ends{src: addr4(binary.BigEndian.Uint32(b[12:])), dst: addr4(binary.BigEndian.Uint32(b[16:])), proto: b[9]}
+		a = ends{src: dataplane.Address4(binary.BigEndian.Uint32(b[12:])), dst: dataplane.Address4(binary.BigEndian.Uint32(b[16:])), proto: b[9]}
 		if at := int(b[0]&15) * 4; len(b) >= at+2 {
 			a.sport = binary.BigEndian.Uint16(b[at:])
 		}
@@ -105,7 +104,7 @@ func endsOf(frame []byte) (a ends, ok bool) {
 		if len(b) < arpIPv4Len {
 			return a, false
 		}
-		return ends{src: addr4(binary.BigEndian.Uint32(b[14:])), dst: addr4(binary.BigEndian.Uint32(b[24:])), arp: true}, true
+		return ends{src: dataplane.Address4(binary.BigEndian.Uint32(b[14:])), dst: dataplane.Address4(binary.BigEndian.Uint32(b[24:])), arp: true}, true
 	}
 	return a, false
 }
@@ -116,7 +115,7 @@ func ends6Of(frame []byte) (a ends, ok bool) {
 	if len(b) < ipv6Len {
 		return a, false
 	}
-	a = ends{src: addr6(rewrite.ReadAddr6(b[8:])), dst: addr6(rewrite.ReadAddr6(b[24:])), proto: b[6]}
+	a = ends{src: dataplane.Address6(rewrite.ReadAddr6(b[8:])), dst: dataplane.Address6(rewrite.ReadAddr6(b[24:])), proto: b[6]}
 	var p rewrite.Packet
 	if rewrite.ParseIPv6(frame, &p) != rewrite.FaultNone {
 		return a, true
@@ -124,21 +123,13 @@ func ends6Of(frame []byte) (a ends, ok bool) {
 	a.proto, a.sport = p.Proto, p.SrcPort
 	var m rewrite.ND
 	if p.IsICMP() && rewrite.ParseND(frame, &p, &m) {
-		a.dst, a.arp = addr6(m.Target), true
+		a.dst, a.arp = dataplane.Address6(m.Target), true
 		if m.Src == (rewrite.Addr6{}) || !m.Solicitation {
-			a.src = addr6(m.Claim())
+			a.src = dataplane.Address6(m.Claim())
 		}
 		if !m.Solicitation {
-			a.dst = addr6(m.Dst)
+			a.dst = dataplane.Address6(m.Dst)
 		}
 	}
 	return a, true
-}
-
-// addr returns the address as the rules for marks have it.
-func (a addr) addr() netip.Addr {
-	if a.v6 {
-		return a.Addr6.Addr()
-	}
-	return dataplane.Addr4(uint32(a.Lo))
 }

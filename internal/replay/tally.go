@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"natlb/dataplane"
 	"natlb/internal/ipvsadm"
 	"natlb/ipvs"
 )
@@ -48,7 +49,7 @@ type ServerSeries struct {
 
 // flowKey names a connection in both replays: it is opened by the same packet.
 type flowKey struct {
-	cip, vip     addr
+	cip, vip     dataplane.Address
 	cport, vport uint16
 	proto        ipvs.Protocol
 	start        time.Duration
@@ -156,7 +157,7 @@ func (t *tally) event(e *ipvs.Event, _ *Conn, _ time.Time) {
 
 // meet takes down where a connection went.
 func (t *tally) meet(e *ipvs.Event, at time.Duration) {
-	key := flowKey{addrOf(e.Client.Addr()), addrOf(e.Virtual.Addr()), e.Client.Port(), e.Virtual.Port(), e.Proto, at}
+	key := flowKey{dataplane.AddressOf(e.Client.Addr()), dataplane.AddressOf(e.Virtual.Addr()), e.Client.Port(), e.Virtual.Port(), e.Proto, at}
 	end := t.met[key]
 	if end == nil {
 		if len(t.met) >= mostFlows {
