@@ -104,7 +104,7 @@ func drawKey(t *rapid.T) Key4 {
 	}
 }
 
-// pick draws an entry that fits; it skips the action when there is none.
+// pick draws an entry that fits; nil when there is none, and then the action does nothing: skipped actions add up to "no valid action".
 func (m *model) pick(t *rapid.T, fits func(*modelConn) bool) *modelConn {
 	var fit []*modelConn
 	for _, c := range m.conns {
@@ -113,7 +113,7 @@ func (m *model) pick(t *rapid.T, fits func(*modelConn) bool) *modelConn {
 		}
 	}
 	if len(fit) == 0 {
-		t.Skip("no entry fits")
+		return nil
 	}
 	return fit[rapid.IntRange(0, len(fit)-1).Draw(t, "entry")]
 }
@@ -180,6 +180,9 @@ func (m *model) checkNew(t *rapid.T, r Ref, key Key4, flags Flags) {
 // setCPort gives an entry its client port: it becomes the newest with its key.
 func (m *model) setCPort(t *rapid.T) {
 	c := m.pick(t, func(*modelConn) bool { return true })
+	if c == nil {
+		return
+	}
 	port := rapid.SampledFrom(modelCPorts).Draw(t, "port")
 	m.table.SetCPort(c.ref, port)
 	if c.flags&NoCPort == 0 {
@@ -193,6 +196,9 @@ func (m *model) setCPort(t *rapid.T) {
 // help keeps something beside an entry, of which its successor must see nothing.
 func (m *model) help(t *rapid.T) {
 	c := m.pick(t, func(c *modelConn) bool { return c.flags&Helped != 0 })
+	if c == nil {
+		return
+	}
 	h := m.table.Helper(c.ref)
 	if h.RewroteAt != c.helped {
 		t.Fatalf("Helper(%d) has %d, want %d", c.ref, h.RewroteAt, c.helped)
@@ -203,6 +209,9 @@ func (m *model) help(t *rapid.T) {
 
 func (m *model) arm(t *rapid.T) {
 	c := m.pick(t, func(*modelConn) bool { return true })
+	if c == nil {
+		return
+	}
 	e := m.table.At(c.ref)
 	e.Timeout = rapid.SampledFrom([]time.Duration{
 		0, 1, time.Millisecond, tick - 1, tick, tick + 1, 255 * tick, 256 * tick, 257 * tick, time.Second, 10 * time.Second,
@@ -214,6 +223,9 @@ func (m *model) arm(t *rapid.T) {
 
 func (m *model) remove(t *rapid.T) {
 	c := m.pick(t, func(c *modelConn) bool { return c.controls == 0 })
+	if c == nil {
+		return
+	}
 	m.table.Remove(c.ref)
 	m.ended(t, 1)
 	if !slices.Contains(m.died, c.serial) {
@@ -226,7 +238,13 @@ func (m *model) remove(t *rapid.T) {
 // control lets one entry hang on another, as a connection does on a template.
 func (m *model) control(t *rapid.T) {
 	above := m.pick(t, func(c *modelConn) bool { return c.controller == nil })
+	if above == nil {
+		return
+	}
 	below := m.pick(t, func(c *modelConn) bool { return c != above && c.controller == nil && c.controls == 0 })
+	if below == nil {
+		return
+	}
 	m.table.At(below.ref).Control = above.ref
 	m.table.At(above.ref).NControl++
 	below.controller = above
@@ -235,6 +253,9 @@ func (m *model) control(t *rapid.T) {
 
 func (m *model) setState(t *rapid.T) {
 	c := m.pick(t, func(c *modelConn) bool { return c.key.Proto == 6 })
+	if c == nil {
+		return
+	}
 	c.state = State(rapid.IntRange(0, tcpStates-1).Draw(t, "state"))
 	m.table.At(c.ref).State = c.state
 }
