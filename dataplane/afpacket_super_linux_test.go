@@ -24,6 +24,11 @@ func TestWithoutSuperSCTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keeps := func(name string, frame []byte, want bool) {
+		if n, err := vm.Run(frame); err != nil || (n > 0) != want {
+			t.Errorf("%s: kept %d bytes, %v, want some: %v", name, n, err, want)
+		}
+	}
 	for _, tt := range []struct {
 		name      string
 		etherType uint16
@@ -43,9 +48,29 @@ func TestWithoutSuperSCTP(t *testing.T) {
 		if len(frame) > 23 {
 			frame[23] = tt.proto
 		}
-		if n, err := vm.Run(frame); err != nil || (n > 0) != tt.want {
-			t.Errorf("%s: kept %d bytes, %v, want some: %v", tt.name, n, err, tt.want)
+		keeps(tt.name, frame, tt.want)
+	}
+	for _, tt := range []struct {
+		name    string
+		headers []uint8 // the next headers, of 16 bytes each but for the last
+		length  int
+		want    bool
+	}{
+		{"SCTP as long as the MTU", []uint8{rewrite.ProtoSCTP}, 14 + mtu, true},
+		{"SCTP longer", []uint8{rewrite.ProtoSCTP}, 14 + mtu + 1, false},
+		{"SCTP behind options", []uint8{rewrite.ExtHopByHop, rewrite.ProtoSCTP}, 60_000, false},
+		{"SCTP behind all there is", []uint8{rewrite.ExtHopByHop, rewrite.ExtDestination, rewrite.ExtRouting, rewrite.ExtDestination, rewrite.ProtoSCTP}, 60_000, false},
+		{"a super-packet of TCP", []uint8{rewrite.ProtoTCP}, 60_000, true},
+		{"TCP behind options", []uint8{rewrite.ExtHopByHop, rewrite.ExtDestination, rewrite.ProtoTCP}, 60_000, true},
+		{"UDP behind options", []uint8{rewrite.ExtDestination, rewrite.ProtoUDP}, 60_000, true},
+	} {
+		frame := make([]byte, tt.length)
+		binary.BigEndian.PutUint16(frame[12:], etherTypeIPv6)
+		frame[20] = tt.headers[0]
+		for i, next := range tt.headers[1:] {
+			frame[54+16*i], frame[54+16*i+1] = next, 1
 		}
+		keeps(tt.name+", IPv6", frame, tt.want)
 	}
 }
 

@@ -8,13 +8,13 @@ import (
 )
 
 // ParseTarget reads a virtual service, and a real server of it unless server is
-// empty, in the words of ipvsadm: option is -t, -u, -f or --sctp-service, names
-// of hosts and ports are looked up. Only the address of the server means
-// something.
-func ParseTarget(ctx context.Context, option, service, server string) (ipvs.ServiceKey, ipvs.Destination, error) {
-	words := []string{"-D", option, service}
+// empty, in the words of ipvsadm: service is "-t", "VIP:port", or "-f", "MARK",
+// "-6", and so on; names of hosts and ports are looked up. Only the address of the
+// server means something.
+func ParseTarget(ctx context.Context, service []string, server string) (ipvs.ServiceKey, ipvs.Destination, error) {
+	words := append([]string{"-D"}, service...)
 	if server != "" {
-		words = []string{"-d", option, service, "-r", server}
+		words = append(append([]string{"-d"}, service...), "-r", server)
 	}
 	ln, err := newParser(ctx, "natlb", SystemLookup()).parse(words)
 	if err != nil {

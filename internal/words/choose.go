@@ -2,6 +2,7 @@ package words
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -17,6 +18,7 @@ import (
 // scripts.
 type serviceFlags struct {
 	options [4]string // values of -t, -u, -f, --sctp-service
+	ipv6    bool      // -6: the mark's service is of IPv6
 	text    string    // of --service
 }
 
@@ -27,32 +29,34 @@ func (f *serviceFlags) add(cmd *cobra.Command, what string) {
 	flags.StringVarP(&f.options[0], "tcp-service", "t", "", what+": TCP `VIP:port`")
 	flags.StringVarP(&f.options[1], "udp-service", "u", "", what+": UDP `VIP:port`")
 	flags.StringVarP(&f.options[2], "fwmark-service", "f", "", what+": firewall `mark`")
+	flags.BoolVarP(&f.ipv6, "ipv6", "6", false, "with -f: the service of IPv6")
 	flags.StringVar(&f.options[3], "sctp-service", "", what+": SCTP `VIP:port`")
 }
 
 // addText adds --service, too.
 func (f *serviceFlags) addText(cmd *cobra.Command, what string) {
 	f.add(cmd, what)
-	cmd.Flags().StringVar(&f.text, "service", "", what+": `\"tcp VIP:port\"`, \"udp VIP:port\", \"sctp VIP:port\" or \"fwm MARK\"")
+	cmd.Flags().StringVar(&f.text, "service", "", what+": `\"tcp VIP:port\"`, \"udp VIP:port\", \"sctp VIP:port\", \"fwm MARK\" or \"fwm MARK -6\"")
 }
 
 // given reports whether a service is named.
-func (f *serviceFlags) given() bool { return f.text != "" || f.options != [4]string{} }
+func (f *serviceFlags) given() bool { return f.text != "" || f.ipv6 || f.options != [4]string{} }
 
 // target reads the service, and a server of it unless that is empty.
 func (f *serviceFlags) target(ctx context.Context, server string) (ipvs.ServiceKey, ipvs.Destination, error) {
-	options := f.options
+	options, ipv6 := f.options, f.ipv6
 	if f.text != "" {
 		word, value, _ := strings.Cut(strings.Join(strings.Fields(f.text), " "), " ")
 		i := map[string]int{"tcp": 0, "-t": 0, "udp": 1, "-u": 1, "fwm": 2, "-f": 2, "sctp": 3, "--sctp-service": 3}
 		at, known := i[strings.ToLower(word)]
 		if !known {
-			return ipvs.ServiceKey{}, ipvs.Destination{}, fmt.Errorf("--service takes \"tcp VIP:port\", \"udp VIP:port\", \"sctp VIP:port\" or \"fwm MARK\", not %q", f.text)
+			return ipvs.ServiceKey{}, ipvs.Destination{}, fmt.Errorf("--service takes \"tcp VIP:port\", \"udp VIP:port\", \"sctp VIP:port\", \"fwm MARK\" or \"fwm MARK -6\", not %q", f.text)
 		}
 		if options[at] != "" {
 			return ipvs.ServiceKey{}, ipvs.Destination{}, errManyServices
 		}
-		options[at] = value
+		mark, six := strings.CutSuffix(value, " -6")
+		options[at], ipv6 = mark, ipv6 || six
 	}
 	option, value := "", ""
 	for i, v := range options {
@@ -64,7 +68,14 @@ func (f *serviceFlags) target(ctx context.Context, server string) (ipvs.ServiceK
 		}
 		option, value = serviceOptions[i], v
 	}
-	return ipvsadm.ParseTarget(ctx, option, value, server)
+	service := []string{option, value}
+	if ipv6 {
+		if option != "-f" {
+			return ipvs.ServiceKey{}, ipvs.Destination{}, errors.New("-6 goes with -f MARK: an address says its family itself")
+		}
+		service = append(service, "-6")
+	}
+	return ipvsadm.ParseTarget(ctx, service, server)
 }
 
 var errManyServices = fmt.Errorf("name one service, by -t, -u, --sctp-service, -f or --service")

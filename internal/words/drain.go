@@ -117,7 +117,7 @@ func (d *drainer) choose(ctx context.Context) error {
 		d.config.Choose = func(_ ipvs.ServiceKey, s *ipvs.Destination) bool { return matches(server, s.Addr) }
 		return err
 	case !d.service.given():
-		return errors.New("name the service: -t VIP:port, -u VIP:port, --sctp-service VIP:port or -f MARK (or --all-services)")
+		return errors.New("name the service: -t VIP:port, -u VIP:port, --sctp-service VIP:port or -f MARK [-6] (or --all-services)")
 	}
 	key, server, err := d.service.target(ctx, d.server)
 	d.config.Choose = func(k ipvs.ServiceKey, s *ipvs.Destination) bool { return k == key && s.Addr == server.Addr }
