@@ -98,7 +98,7 @@ func (p *AFPacket) FD() int { return p.rx }
 // to keep. The kernel swaps programs atomically: each frame meets the old one or
 // the new one whole. Frames captured before stay queued. The program must not be
 // changed any more. The error wraps the kernel's: EINVAL for a program that is empty,
-// too long (4096 instructions, 7 of them the port's own) or refused by its checker,
+// too long (4096 instructions, less than a hundred of them the port's own) or refused by its checker,
 // ENOMEM for one that does not fit net.core.optmem_max. Any goroutine may call it.
 func (p *AFPacket) SetFilter(program []bpf.RawInstruction) error {
 	p.mu.Lock()
