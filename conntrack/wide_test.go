@@ -143,8 +143,8 @@ func TestWideEntries(t *testing.T) {
 		before := heap()
 		table := filled6(n)
 		got := float64(heap()-before) / float64(n)
-		if got > 160 {
-			t.Errorf("with %d entries one takes %.1f bytes, want at most 160", n, got)
+		if got > MostEntryBytes {
+			t.Errorf("with %d entries one takes %.1f bytes, want at most %d", n, got, MostEntryBytes)
 		}
 		t.Logf("with %d entries one takes %.1f bytes", n, got)
 		for i := range n {

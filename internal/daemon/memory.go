@@ -32,13 +32,13 @@ const plenty = 1 << 30
 func (d *daemon) shardConns() int { return (d.maxConns() + d.cfg.Shards - 1) / d.cfg.Shards }
 
 // maxConns returns the cap on connections: what the operator said, else as many
-// as fit into a quarter of the machine's memory, at most the table's default.
+// as fit into a quarter of the machine's memory, all of IPv6 if they are so, at most
+// the table's default.
 func (d *daemon) maxConns() int {
-	const entry = 112 // bytes, index included
 	if d.cfg.MaxConns > 0 {
 		return d.cfg.MaxConns
 	}
-	return min(totalMemory()/4/entry, conntrack.DefaultMax)
+	return min(totalMemory()/4/conntrack.MostEntryBytes, conntrack.DefaultMax)
 }
 
 // ringSlots returns the size of the ring of one port: what was asked for, or what
