@@ -97,7 +97,9 @@ func (s *Shard) elsewhere(f *Frame, p *rewrite.Packet) bool {
 	if !p.IsTranslatedError() || !rewrite.ParseQuoted(f.Data, p, q) {
 		return false
 	}
-	s.aboutTunnel(f, q)
+	if _, ok := s.aboutTunnel(f, q); ok {
+		return s.passes(f, q) // as the client has sent it
+	}
 	as := reversed(q) // the quoted packet went the other way
 	return s.passes(f, &as)
 }

@@ -353,6 +353,38 @@ func TestHandedOver(t *testing.T) {
 	}
 }
 
+// TestTunnelErrorsOfMarks: errors about the packets of a tunnel find the shard of their
+// client also where firewall marks lead a whole network to the service, whose addresses
+// are nobody's VIP by name.
+func TestTunnelErrorsOfMarks(t *testing.T) {
+	w := newWorld(nil)
+	m := newMirror(w, 4, func(int) int { return 0 }, func(*dataplane.Config) {})
+	w.mustRules(t, "-A -f 7 -s rr\n-a -f 7 -r 10.20.0.11 -i\n-A -f 7 -6 -s rr\n-a -f 7 -6 -r fd20::11 -i")
+	for _, words := range [][]string{{"-d", "10.10.7.0/24"}, {"-6", "-d", "fd10:7::/64"}} {
+		w.apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: append(words, "-A", "PREROUTING", "-j", "MARK", "--set-mark", "7")}})
+	}
+	for _, ends := range []struct {
+		client, vip, router, dip string
+		proto, kind              uint8
+	}{
+		{"10.10.3.1", "10.10.7.1:80", "10.20.0.77:0", "10.20.0.1:0", 1, 3},
+		{"fd10::5", "[fd10:7::1]:80", "[fd20::77]:0", "[fd20::1]:0", 58, 1},
+	} {
+		for port := uint16(4000); port < 4020; port++ {
+			p := packettest.Packet{Proto: 17, Src: netip.AddrPortFrom(netip.MustParseAddr(ends.client), port), Dst: netip.MustParseAddrPort(ends.vip)}
+			w.batch(frame(vipLink, w.from(vipLink, p).Frame()))
+			outer := slices.Clone(w.shard.Output()[0].Data[14:])
+			e := packettest.Packet{Proto: ends.proto, Type: ends.kind, Payload: outer, Src: netip.MustParseAddrPort(ends.router), Dst: netip.MustParseAddrPort(ends.dip)}
+			if v := w.batch(frame(dipLink, w.from(dipLink, e).Frame())); v[0] != dataplane.Forward {
+				t.Fatalf("%s: an error about a tunnel's packet: %v", ends.client, v[0])
+			}
+			if err := m.compare(w); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // TestHandingOverDoesNotAllocate is about a frame that comes to the wrong shard.
 func TestHandingOverDoesNotAllocate(t *testing.T) {
 	if raceDetector {
