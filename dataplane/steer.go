@@ -137,7 +137,7 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 // a real server sends, from its own address or as the VIP, to anything else than
 // a VIP. Of IPv6 the address is folded.
 func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16) {
-	if v.roles.dst(p)&(roleVIP|roleOwned) == 0 && v.roles.src(p) != 0 && !v.targeted(p) {
+	if v.roles.dst(p)&(roleVIP|roleOwned) == 0 && (v.roles.src(p) != 0 || v.answers(p)) && !v.targeted(p) {
 		return p.Dst, p.DstPort
 	}
 	return p.Src, p.SrcPort
@@ -150,6 +150,16 @@ func (v *view) targeted(p *rewrite.Packet) bool {
 	}
 	dst := dstAddr(p)
 	return slices.ContainsFunc(v.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
+}
+
+// answers reports whether p would be the answer to a packet that marks lead to a
+// service: from one of its addresses, which need not have a role.
+func (v *view) answers(p *rewrite.Packet) bool {
+	if len(v.targets) == 0 {
+		return false
+	}
+	as := reversed(p)
+	return v.targeted(&as)
 }
 
 // knows reports whether the shard has the connection of a packet.

@@ -353,10 +353,10 @@ func TestHandedOver(t *testing.T) {
 	}
 }
 
-// TestTunnelErrorsOfMarks: errors about the packets of a tunnel find the shard of their
-// client also where firewall marks lead a whole network to the service, whose addresses
-// are nobody's VIP by name.
-func TestTunnelErrorsOfMarks(t *testing.T) {
+// TestShardsOfMarks: where firewall marks lead a whole network to a service, whose
+// addresses are nobody's VIP by name, errors about the packets of its tunnel and answers
+// as one of the addresses find the shard of their client.
+func TestShardsOfMarks(t *testing.T) {
 	w := newWorld(nil)
 	m := newMirror(w, 4, func(int) int { return 0 }, func(*dataplane.Config) {})
 	w.mustRules(t, "-A -f 7 -s rr\n-a -f 7 -r 10.20.0.11 -i\n-A -f 7 -6 -s rr\n-a -f 7 -6 -r fd20::11 -i")
@@ -377,6 +377,13 @@ func TestTunnelErrorsOfMarks(t *testing.T) {
 			e := packettest.Packet{Proto: ends.proto, Type: ends.kind, Payload: outer, Src: netip.MustParseAddrPort(ends.router), Dst: netip.MustParseAddrPort(ends.dip)}
 			if v := w.batch(frame(dipLink, w.from(dipLink, e).Frame())); v[0] != dataplane.Forward {
 				t.Fatalf("%s: an error about a tunnel's packet: %v", ends.client, v[0])
+			}
+			if err := m.compare(w); err != nil {
+				t.Fatal(err)
+			}
+			p.Src, p.Dst = p.Dst, p.Src // the server answers, and the director is its gateway
+			if v := w.batch(frame(dipLink, w.from(dipLink, p).Frame())); v[0] != dataplane.Forward {
+				t.Fatalf("%s: an answer as the VIP: %v", ends.client, v[0])
 			}
 			if err := m.compare(w); err != nil {
 				t.Fatal(err)
