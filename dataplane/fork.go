@@ -153,6 +153,9 @@ func (d *Director) shardOf(v *view, p *rewrite.Packet) *Shard {
 	st := d.view.Load().steering
 	client, port := v.client(p)
 	owner := d.shards[st.of(client, port)]
+	if receiver := d.shards[st.of(p.Dst, p.DstPort)]; v.ambiguous(p) && receiver.knows(p) {
+		return receiver
+	}
 	if former := d.shards[st.other().of(client, port)]; v.resteered && !owner.knows(p) && former.knows(p) {
 		return former
 	}

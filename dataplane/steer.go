@@ -58,8 +58,8 @@ type asked uint8
 const (
 	askedNot    asked = iota // as received
 	askedOwner               // the sender knows this shard to be the owner
-	askedFormer              // this shard may have the connection from before a change of steering
-	askedFinal               // the former owner does not have it
+	askedFormer              // this shard may have the connection from before a change of steering, or as one that the packet answers
+	askedFinal               // it does not have it
 )
 
 // handed is a packet on its way to another shard. Its bytes are still the
@@ -112,7 +112,21 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 	st := s.view.steering
 	addr, port := s.view.client(p)
 	owner := st.of(addr, port)
+	receiver := owner
+	if s.dir.cfg.Links[f.Link].Side&DIPSide != 0 && s.view.ambiguous(p) {
+		receiver = st.of(p.Dst, p.DstPort)
+	}
 	switch {
+	case receiver != owner && s.asked != askedFormer: // as an answer first, then as a request (semantics 5.1)
+		switch {
+		case receiver != s.id:
+			s.handOver(f, receiver, askedFormer)
+		case s.knows(p):
+			return false
+		default:
+			s.handOver(f, owner, askedFinal)
+		}
+		return true
 	case s.asked == askedFormer:
 		if s.knows(p) {
 			return false
@@ -150,6 +164,12 @@ func (v *view) targeted(p *rewrite.Packet) bool {
 	}
 	dst := dstAddr(p)
 	return slices.ContainsFunc(v.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
+}
+
+// ambiguous reports whether p may be an answer to its receiver as well as a request
+// of its sender: marks can lead packets to anywhere to a service.
+func (v *view) ambiguous(p *rewrite.Packet) bool {
+	return len(v.targets) > 0 && (v.roles.src(p) != 0 || v.answers(p)) && v.roles.dst(p)&(roleVIP|roleOwned) == 0 && v.targeted(p)
 }
 
 // answers reports whether p would be the answer to a packet that marks lead to a

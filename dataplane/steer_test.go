@@ -392,6 +392,27 @@ func TestShardsOfMarks(t *testing.T) {
 	}
 }
 
+// TestShardsOfMarkedAnything: where a rule marks packets to everywhere, as for a
+// transparent cache, a server's answers are answers, and not requests of its own.
+func TestShardsOfMarkedAnything(t *testing.T) {
+	w := newWorld(nil)
+	m := newMirror(w, 4, func(int) int { return 0 }, func(*dataplane.Config) {})
+	w.mustRules(t, "-A -f 7 -s rr\n-a -f 7 -r 10.20.0.11:0 -m\n")
+	w.apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: []string{"-A", "PREROUTING", "-i", "vip", "-j", "MARK", "--set-mark", "7"}}})
+	for port := uint16(4000); port < 4020; port++ {
+		p := packettest.Packet{Proto: 17, Src: netip.AddrPortFrom(netip.MustParseAddr("10.10.3.1"), port), Dst: netip.MustParseAddrPort("10.10.7.1:80")}
+		w.batch(frame(vipLink, w.from(vipLink, p).Frame()))
+		if err := m.compare(w); err != nil {
+			t.Fatal(err)
+		}
+		p.Src, p.Dst = netip.MustParseAddrPort("10.20.0.11:80"), p.Src
+		v := w.batch(frame(dipLink, w.from(dipLink, p).Frame()))
+		if err := m.compare(w); err != nil {
+			t.Fatal(v, err)
+		}
+	}
+}
+
 // TestHandingOverDoesNotAllocate is about a frame that comes to the wrong shard.
 func TestHandingOverDoesNotAllocate(t *testing.T) {
 	if raceDetector {
