@@ -233,11 +233,13 @@ func (s *Shard) tunnelError(f *Frame, p, q *rewrite.Packet, out *outer, now time
 }
 
 // tunnelAnswer returns the error about q that says of it, in the words of its family,
-// what p says of the packet around it. It is from the VIP.
+// what p says of the packet around it. It is from the VIP. What ICMPv6 finds wrong in
+// a header is wrong in the outer one, at a place that the inner one does not have: the
+// client learns that the server is not to be reached.
 func tunnelAnswer(p, q *rewrite.Packet) rewrite.ICMPAnswer {
 	a := rewrite.HostUnreachable.About(q, 0)
 	switch {
-	case p.V6 == q.V6:
+	case p.V6 == q.V6 && (!p.V6 || p.ICMPType != rewrite.ICMPv6Parameter):
 		a.Type, a.Code = p.ICMPType, p.ICMPCode
 	case p.ICMPType == rewrite.ICMPTimeExceeded && !p.V6, p.ICMPType == rewrite.ICMPv6TimeExceeded && p.V6:
 		a = rewrite.TTLExceeded.About(q, 0)

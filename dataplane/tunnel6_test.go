@@ -59,6 +59,7 @@ func TestTunnelErrors6(t *testing.T) {
 				}{
 					{"unreachable", 1, 3, 1, 0, unreachable},
 					{"time exceeded", 3, 11, 0, 0, word("type=3 code=0", "type=11 code=0")},
+					{"unknown protocol", 4, 3, 2, 6, word("type=1 code=3", "type=3 code=1")},
 					{"too big", 2, 3, 4, 1400, fmt.Sprintf("%s rest=%08x", word("type=2 code=0", "type=3 code=4"), 1400-overhead)},
 				} {
 					said, v := about(step.kind6, step.kind4, step.code4, step.rest)
