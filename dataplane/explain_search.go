@@ -77,7 +77,7 @@ func (t *trial) nearMisses() (misses []ipvs.NearMiss, more int) {
 			continue
 		}
 		if far, why := t.misses(key); far > 0 {
-			m := ipvs.NearMiss{Address: key.VIP, Mark: key.Mark, Why: why}
+			m := ipvs.NearMiss{Address: key.VIP, Mark: key.Mark, IPv6: key.V6, Why: why}
 			if !key.IsMark() {
 				m.Protocol = word(key.Proto)
 			}

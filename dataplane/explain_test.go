@@ -509,3 +509,19 @@ func TestExplainMethods(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainTellsFamilies: one mark may have a service of either family.
+func TestExplainTellsFamilies(t *testing.T) {
+	w := newWorld(nil)
+	w.mustRules(t, "-A -f 7 -s rr\n-a -f 7 -r 10.20.0.11 -m\n-A -f 7 -6 -s rr\n-a -f 7 -6 -r fd20::11 -m\n-A -f 8 -6 -s rr")
+	mark := uint32(7)
+	x, err := w.dir.Explain(ipvs.Question{
+		Proto: ipvs.TCP, Mark: &mark, Client: netip.MustParseAddrPort("[fd10::5]:4000"), Virtual: netip.MustParseAddrPort("[fd10:1::9]:80"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x.Service == nil || x.Service.Mark != 7 || !x.Service.IPv6 || len(x.NearMisses) != 1 || !x.NearMisses[0].IPv6 {
+		t.Errorf("service %+v, near misses %+v: want those of IPv6", x.Service, x.NearMisses)
+	}
+}

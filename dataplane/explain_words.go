@@ -22,7 +22,7 @@ func word(p ipvs.Protocol) string {
 
 func describeService(s *serviceView) *ipvs.ExplainedService {
 	x := &ipvs.ExplainedService{
-		Address: s.key.VIP, Mark: s.key.Mark, Scheduler: schedulerName(s.cfg), OnePacket: s.flags&ipvs.FlagOnePacket != 0,
+		Address: s.key.VIP, Mark: s.key.Mark, IPv6: s.key.V6, Scheduler: schedulerName(s.cfg), OnePacket: s.flags&ipvs.FlagOnePacket != 0,
 	}
 	if !s.key.IsMark() {
 		x.Protocol = word(s.key.Proto)

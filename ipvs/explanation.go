@@ -59,6 +59,7 @@ type ExplainedService struct {
 	Protocol       string         `json:"protocol,omitempty"` // absent with a mark
 	Address        netip.AddrPort `json:"address,omitzero"`
 	Mark           uint32         `json:"mark,omitempty"`
+	IPv6           bool           `json:"ipv6,omitempty"` // the family of a mark
 	Scheduler      string         `json:"scheduler"`
 	PersistTimeout uint32         `json:"persist_timeout,omitempty"`
 	OnePacket      bool           `json:"one_packet,omitempty"`
@@ -69,6 +70,7 @@ type NearMiss struct {
 	Protocol string         `json:"protocol,omitempty"`
 	Address  netip.AddrPort `json:"address,omitzero"`
 	Mark     uint32         `json:"mark,omitempty"`
+	IPv6     bool           `json:"ipv6,omitempty"` // the family of a mark
 	Why      string         `json:"why"`
 }
 

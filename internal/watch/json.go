@@ -28,6 +28,7 @@ type serviceJSON struct {
 	Protocol  string         `json:"protocol,omitempty"`
 	Address   netip.AddrPort `json:"address,omitzero"`
 	Mark      uint32         `json:"mark,omitempty"`
+	IPv6      bool           `json:"ipv6,omitempty"` // the family of a mark
 	Scheduler string         `json:"scheduler"`
 	Counts
 	PerSecond    *PerSecond   `json:"per_second,omitempty"`
@@ -60,7 +61,7 @@ func (t *Table) JSON() any {
 	for i := range t.Services {
 		s := &t.Services[i]
 		row := serviceJSON{
-			Address: s.Key.VIP, Mark: s.Key.Mark, Scheduler: s.Scheduler, Counts: s.Counts,
+			Address: s.Key.VIP, Mark: s.Key.Mark, IPv6: s.Key.V6, Scheduler: s.Scheduler, Counts: s.Counts,
 			PerSecond: rates(s.PerSecond), Destinations: []serverJSON{},
 		}
 		if s.Key.Proto != ipvs.AnyProtocol {

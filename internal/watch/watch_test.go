@@ -211,3 +211,12 @@ func TestRunBelow(t *testing.T) {
 		}
 	})
 }
+
+// TestJSONTellsFamilies: one mark may have a service of either family.
+func TestJSONTellsFamilies(t *testing.T) {
+	table := Table{Services: []Service{{Key: ipvs.ServiceKey{Mark: 7}}, {Key: ipvs.ServiceKey{Mark: 7, V6: true}}}}
+	text, err := json.Marshal(table.JSON())
+	if err != nil || strings.Count(string(text), `"mark":7,`) != 2 || strings.Count(string(text), `"mark":7,"ipv6":true`) != 1 {
+		t.Errorf("%s, %v: want two marks, one of IPv6", text, err)
+	}
+}

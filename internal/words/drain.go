@@ -270,6 +270,7 @@ type drainServer struct {
 	Protocol     string         `json:"protocol,omitempty"`
 	Service      netip.AddrPort `json:"service,omitzero"`
 	Mark         uint32         `json:"mark,omitempty"`
+	IPv6         bool           `json:"ipv6,omitempty"` // the family of a mark
 	Address      netip.AddrPort `json:"address"`
 	WeightBefore int32          `json:"weight_before"`
 	Active       int32          `json:"active"`
@@ -282,7 +283,7 @@ func (d *drainer) tellJSON(state string, p *drain.Progress, err error) {
 	for i := range p.Servers {
 		s := &p.Servers[i]
 		row := drainServer{
-			Service: s.Service.VIP, Mark: s.Service.Mark, Address: s.Before.Addr, WeightBefore: s.Before.Weight,
+			Service: s.Service.VIP, Mark: s.Service.Mark, IPv6: s.Service.V6, Address: s.Before.Addr, WeightBefore: s.Before.Weight,
 			Active: s.Active, Inactive: s.Inactive, PersistConns: s.PersistConns,
 		}
 		if !s.Service.IsMark() {

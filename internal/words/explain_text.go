@@ -69,7 +69,7 @@ func (s *sheet) search(x *ipvs.Explanation) {
 		return
 	}
 	if v := x.Service; v != nil {
-		text := serviceName(v.Protocol, v.Address, v.Mark) + ", scheduler " + v.Scheduler
+		text := serviceName(v.Protocol, v.Address, v.Mark, v.IPv6) + ", scheduler " + v.Scheduler
 		if v.PersistTimeout != 0 {
 			text += fmt.Sprintf(", persistent for %d s", v.PersistTimeout)
 		}
@@ -88,7 +88,7 @@ func (s *sheet) search(x *ipvs.Explanation) {
 		}
 	}
 	for _, m := range x.NearMisses {
-		s.line("", "not %s: %s", serviceName(m.Protocol, m.Address, m.Mark), m.Why)
+		s.line("", "not %s: %s", serviceName(m.Protocol, m.Address, m.Mark, m.IPv6), m.Why)
 	}
 	if x.LeftOut > 0 {
 		s.line("", "nor %d more that are near", x.LeftOut)
@@ -245,9 +245,9 @@ func hopText(h *ipvs.ExplainedHop) string {
 }
 
 // serviceName is a service as a listing has it.
-func serviceName(proto string, addr netip.AddrPort, mark uint32) string {
+func serviceName(proto string, addr netip.AddrPort, mark uint32, ipv6 bool) string {
 	if mark != 0 {
-		return fmt.Sprintf("FWM %d", mark)
+		return ipvs.ServiceKey{Mark: mark, V6: ipv6}.String()
 	}
 	return strings.ToUpper(proto) + " " + addr.String()
 }
