@@ -147,6 +147,22 @@ func TestChecksumOfNone6(t *testing.T) {
 	}
 }
 
+// TestChecksumOfTunnel6: a tunnel's UDP packets may have none, also in IPv6 (RFC 6935).
+func TestChecksumOfTunnel6(t *testing.T) {
+	for _, inner := range [][]byte{udpFrame6(t, nil, []byte("hello")), unhex(t, tunnelMACs+tunnelled[0].inner)} {
+		tunnel := Tunnel{Kind: GUE, Port: 6080, V6: true}
+		buf := append(make([]byte, tunnel.Overhead()), inner...)
+		frame := buf[:Encapsulate(buf, tunnel, &Outer{Src6: Addr6{1, 2}, Dst6: Addr6{1, 3}})]
+		p := mustParse6(t, frame)
+		if !ChecksumOK(frame, &p) {
+			t.Errorf("GUE without a checksum is found wrong: % x", frame)
+		}
+		if frame[p.L4+8] = 0x20; ChecksumOK(frame, &p) { // a control message
+			t.Error("what natlb does not send without a checksum is found right")
+		}
+	}
+}
+
 // TestMergeUndoesSegment6: segments of a super-packet are merged into one that is cut
 // into the same segments.
 func TestMergeUndoesSegment6(t *testing.T) {

@@ -54,7 +54,7 @@ func Probe(dst []byte, p *Packet, srcMAC, dstMAC [6]byte) int {
 
 // ChecksumOK reports whether the checksum of an unfragmented TCP segment, UDP
 // datagram, SCTP packet, ICMP message or tunnel's packet is right; where there is none,
-// as with a UDP checksum of 0 in IPv4, it is. It has no meaning for a partial checksum,
+// as with a UDP checksum of 0 in IPv4 or of a GUE tunnel (RFC 6935), it is. It has no meaning for a partial checksum,
 // and for other protocols the answer is false.
 func ChecksumOK(frame []byte, p *Packet) bool {
 	switch l4 := frame[p.L4:p.End]; {
@@ -63,7 +63,7 @@ func ChecksumOK(frame []byte, p *Packet) bool {
 	case p.Proto == ProtoTCP:
 		return TCPChecksumOK(frame, p)
 	case p.Proto == ProtoUDP:
-		return !p.V6 && l4[6] == 0 && l4[7] == 0 || Sum(l4, p.pseudo(len(l4))) == 0xffff
+		return l4[6] == 0 && l4[7] == 0 && (!p.V6 || isGUE(l4)) || Sum(l4, p.pseudo(len(l4))) == 0xffff
 	}
 	switch p.Proto {
 	case ProtoSCTP:

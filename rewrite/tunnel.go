@@ -150,6 +150,15 @@ func putGUE(udp []byte, t Tunnel, o *Outer, inner uint8) {
 // gueTo is the GUE header in front of an IP packet.
 func gueTo(inner uint8) uint32 { return uint32(inner) << 16 }
 
+// isGUE reports whether the UDP datagram has the GUE header of an IP packet.
+func isGUE(udp []byte) bool {
+	if len(udp) < udpLen+gueLen {
+		return false
+	}
+	header := binary.BigEndian.Uint32(udp[udpLen:])
+	return header == gueTo(ProtoIPIP) || header == gueTo(ProtoIPv6)
+}
+
 func putGRE(gre []byte, t Tunnel, inner uint8) {
 	gre[0], gre[1] = 0, 0
 	binary.BigEndian.PutUint16(gre[2:4], greType(inner))

@@ -58,6 +58,7 @@ func TestHints(t *testing.T) {
 		{"-d -t 192.0.2.1:80 -r 10.0.0.3 -m", "-d takes -t -u --sctp-service -f -r"},
 		{"-C -n", "-C takes no options"},
 		{"--set 1 2 3 -n", "--set takes no options"},
+		{"-a -t 192.0.2.1:80 -r [fd00::2]:80 -m", "-i leads to a server of the other family"},
 		{"-A -t 192.0.2.9:80 -b mh-port", "sh-... goes with -s sh, mh-... with -s mh"},
 
 		// It was carried out.

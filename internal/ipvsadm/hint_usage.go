@@ -16,7 +16,7 @@ var usageHints = []struct{ begins, hint string }{
 	{"-6 must follow -f", "-6 is for marks (-f 5 -6); an address shows its own family"},
 	{"Zero port specified", "port 0 stands for all ports and needs -p"},
 	{"incompatible scheduler flag", "sh-... goes with -s sh, mh-... with -s mh"},
-	{"Different address family", "a service of one family has servers of the same"},
+	{"Different address family", otherFamily},
 	{"Tunnel options conflict", "--tun-... go with -i"},
 	{"--set option requires", "natlb --set TCP TCPFIN UDP, in seconds; 0 keeps one"},
 	{"unexpected argument #", "-R knows no comments"},
@@ -118,3 +118,6 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// otherFamily is the hint where a service and its server are of two families.
+const otherFamily = "-i leads to a server of the other family, by a tunnel; -m and -g do not"

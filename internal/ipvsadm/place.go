@@ -150,7 +150,7 @@ func (p *place) suspect(message string) int {
 var hints = []struct{ says, hint string }{
 	{"does not start with a command", "a line is what natlb -S writes (-A, -a, ...), --set, mark or sysctl; # begins a comment"},
 	{"does not belong into rules", "rules are commands that change something: -A, -a, -E, -e, -D, -d, -C, --set, mark, sysctl"},
-	{"family", "services and servers are of IPv4 in this version"},
+	{"Different address family", otherFamily},
 	{"lower threshold", "-y goes with -x: the server takes connections again below -y once it has reached -x"},
 	{"not supported by this version", "take the option out, or the line"},
 	{"sysctl takes", "natlb sysctl -a lists the names"},

@@ -65,6 +65,15 @@ natlb.rules:10:1: the 'restore' command does not belong into rules`
 	}
 }
 
+// TestFamilyHint: a server of the other family is not refused for being of IPv6.
+func TestFamilyHint(t *testing.T) {
+	_, err := ParseRules(strings.NewReader("-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r [fd00::2]:80 -m\n"), "rules")
+	var faults RuleFaults
+	if !errors.As(err, &faults) || len(faults) != 1 || !strings.HasPrefix(faults[0].Hint, "-i leads to a server of the other family") {
+		t.Errorf("faults are %#v, want one that hints at tunnels", err)
+	}
+}
+
 func TestParseRulesReadError(t *testing.T) {
 	disk := errors.New("disk on fire")
 	if _, err := ParseRules(iotest.ErrReader(disk), "rules"); !errors.Is(err, disk) {
