@@ -130,6 +130,9 @@ func (d *Director) commit(changes []ipvs.Change) int {
 	case ipvs.SetSysctl:
 		d.settings.set(c.Name, c.Value) // checked by the plan
 		d.ageSchedulers()
+		if c.Name == quiesceUnreachable {
+			d.judgeAll()
+		}
 	case ipvs.ChangeMarks:
 		d.changeMarks(c.Words)
 	}

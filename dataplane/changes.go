@@ -79,7 +79,7 @@ func (n *news) servers(key ipvs.ServiceKey) []netip.AddrPort {
 	if s := n.d.byKey[key]; s != nil {
 		for _, r := range s.servers {
 			list = append(list, r.Addr)
-			n.weights[destKey{key, r.Addr}] = r.Weight()
+			n.weights[destKey{key, r.Addr}] = r.ConfiguredWeight()
 		}
 	}
 	n.lists[key] = list

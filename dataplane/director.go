@@ -36,6 +36,7 @@ type Config struct {
 	Rand     *rand.Rand // for schedulers that draw; nil: a fixed seed
 	MaxConns int        // cap on entries of each shard; 0: conntrack.DefaultMax
 	NoRoute  bool       // do not act as the real servers' gateway
+	Quiesce  bool       // sysctl quiesce_unreachable is 1 unless it is set
 	FTPPorts []uint16   // virtual ports whose TCP connections get the FTP helper; none: no helper
 	ICMP     ICMPLimits // limits on ICMP answers; the zero value: none
 	Wake     func()     // there are events to take: called by any goroutine, must not block or call back; may be nil
@@ -83,6 +84,7 @@ type Director struct {
 	nservice     uint32 // service IDs handed out, 0 being none
 	trashNext    time.Duration
 	meters       meters
+	reach        reachBook
 
 	// For the end of a transaction.
 	unlisted bool // services has some that are gone
@@ -97,6 +99,7 @@ type destination struct {
 	service uint32 // ID of its service, or of the last one
 	key     destKey
 	idle    time.Duration // when the trash found it unused; 0: in use
+	lostAt  time.Duration // when it could no longer be reached
 }
 
 type destKey struct {
@@ -120,7 +123,7 @@ func NewDirector(cfg Config) *Director {
 		trash:    map[destKey]*destination{},
 		roles:    newRoleBook(),
 		timeouts: ipvs.DefaultTimeouts,
-		settings: defaultSettings(),
+		settings: defaultSettings(cfg.Quiesce),
 		host:     noHost{},
 		nservice: 1,
 		limiter:  limiter{limits: cfg.ICMP},
@@ -144,6 +147,7 @@ func (d *Director) SetHost(h Host) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.host = h
+	d.reach.stale = true
 	d.roles.hostChanged()
 	d.publish()
 }

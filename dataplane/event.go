@@ -123,7 +123,7 @@ func (d *Director) wake() {
 
 // Follow says whether the stream is to have the events of connections and of
 // the configuration; without it has only those that an operator must hear of
-// (EventLocalServer, EventVIPConflict, EventLink).
+// (EventLocalServer, EventVIPConflict, EventLink, and whether servers can be reached).
 func (d *Director) Follow(on bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -225,7 +225,7 @@ func (d *Director) event(v *view, r *record) ipvs.Event {
 	}
 	// A server's ID gets another meaning only long after its last connection.
 	if t := v.destinationOf(r.dest); t != nil {
-		e.Service, e.Server, e.Weight = t.key.service, t.key.addr, t.server.Weight()
+		e.Service, e.Server, e.Weight = t.key.service, t.key.addr, t.server.ConfiguredWeight()
 	}
 	if !r.kind.Connection() {
 		return e

@@ -286,8 +286,11 @@ func (t *trial) template(before, after *snapshot) *ipvs.ExplainedTemplate {
 		return &ipvs.ExplainedTemplate{Outcome: "found", Entry: t.entry(after.template)}
 	}
 	x := &ipvs.ExplainedTemplate{Outcome: "replaced", Why: "its server is quiesced, and sysctl expire_quiescent_template is 1", Entry: t.entry(after.template)}
-	if !t.view.servers[before.template.Dest].Available() {
+	switch srv := &t.view.servers[before.template.Dest]; {
+	case !srv.Available():
 		x.Why = "its server was deleted"
+	case srv.Withheld():
+		x.Why = "its server cannot be reached, and sysctls quiesce_unreachable and expire_quiescent_template are 1"
 	}
 	if after.template == nil {
 		x.Outcome = "none"

@@ -202,9 +202,9 @@ func (s *Shard) fromLink(a rewrite.ICMPAnswer, link uint8) rewrite.ICMPAnswer {
 // it are from the VIP.
 func (s *Shard) fromVIP(c *conntrack.Conn, r conntrack.Ref) origin {
 	if c.Is(conntrack.V6) {
-		return origin{src6: s.ends(r).VIP}
+		return origin{src6: s.ends(r).VIP, dest: c.Dest}
 	}
-	return origin{src: c.VIP}
+	return origin{src: c.VIP, dest: c.Dest}
 }
 
 // allowError takes a token for an error to the sender of p.

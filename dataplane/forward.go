@@ -23,6 +23,7 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conn
 		return s.deliver(f, p, c, r)
 	}
 	if v := s.reachable(f, p, hop, now); v != Forward {
+		s.losesFor(c.Dest, s.framesOf())
 		return v
 	}
 	if p.TTL <= 1 {
@@ -47,10 +48,10 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conn
 	if p.V6 {
 		e := s.ends(r)
 		rewrite.DNAT6(f.Data, p, e.RIP, c.RPort, f.Offload.Partial())
-		return s.send(f, p, hop, origin{src6: e.VIP, vport: c.VPort}, Forward, now)
+		return s.send(f, p, hop, origin{src6: e.VIP, vport: c.VPort, dest: c.Dest}, Forward, now)
 	}
 	rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
-	return s.send(f, p, hop, origin{src: c.VIP, vport: c.VPort}, Forward, now)
+	return s.send(f, p, hop, origin{src: c.VIP, vport: c.VPort, dest: c.Dest}, Forward, now)
 }
 
 // answerClient answers a client's packet of a connection with an error. By any

@@ -42,8 +42,8 @@ func (d *Director) servicesFrozen() []ipvs.ServiceStatus {
 			st.Destinations = append(st.Destinations, ipvs.DestinationStatus{
 				Destination: d.servers[r.ID].cfg,
 				Active:      r.Active(), Inactive: r.Inactive(), PersistConns: r.PersistConns(),
-				Overloaded: r.Overloaded(),
-				Stats:      sum.servers[r.ID].Sub(m.zero), Rates: m.rates(),
+				Overloaded: r.Overloaded(), Reach: d.servers[r.ID].reachOf(d.lostFor(r.ID), d.shards[0].now),
+				Stats: sum.servers[r.ID].Sub(m.zero), Rates: m.rates(),
 			})
 		}
 		out = append(out, st)

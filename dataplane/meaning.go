@@ -85,7 +85,7 @@ var verdictAdvice = [NumVerdicts]string{
 	DropTooBig:            "the outlet's MTU is too small for anything useful",
 	DropICMPChecksum:      "a broken sender",
 	DropChecksum:          "a broken sender or a bad cable",
-	DropNeighbourFailed:   "is the server or the router up?",
+	DropNeighbourFailed:   "is the server or the router up? natlb drops names those that cannot be reached, and sysctl quiesce_unreachable=1 keeps new connections from them",
 	DropNeighbourFull:     "a server or router is down under load: is it up, does it answer ARP or neighbour discovery?",
 	DropFragmentOverlap:   "hostile: nobody sends these by accident",
 	DropFragmentTimeout:   "losses on the way, or hostile",

@@ -20,12 +20,13 @@ type meter struct {
 type counts struct {
 	servers  []ipvs.Stats
 	services []ipvs.Stats
+	lost     []uint64 // packets for servers that could not be reached
 }
 
 // fit makes room for all IDs of v.
 func (c *counts) fit(v *view) {
 	for len(c.servers) < len(v.servers) {
-		c.servers = append(c.servers, ipvs.Stats{})
+		c.servers, c.lost = append(c.servers, ipvs.Stats{}), append(c.lost, 0)
 	}
 	for len(c.services) < v.nservice {
 		c.services = append(c.services, ipvs.Stats{})
@@ -112,7 +113,7 @@ func (d *Director) zero(key ipvs.ServiceKey) {
 func (d *Director) forgetServer(id uint32) {
 	for _, s := range d.shards {
 		if int(id) < len(s.counts.servers) {
-			s.counts.servers[id] = ipvs.Stats{}
+			s.counts.servers[id], s.counts.lost[id] = ipvs.Stats{}, 0
 		}
 	}
 	if int(id) < len(d.meters.servers) {

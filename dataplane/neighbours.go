@@ -109,6 +109,7 @@ func (s *Shard) retryWaiting(now time.Duration) {
 		}
 		v, last := h.sent, seen(h.data, h.in, now) // before it is taken out of a tunnel
 		if lost {
+			s.losesFor(h.origin.dest, h.frames)
 			v = s.unreachable(h, now)
 		} else if room := s.out.room(len(h.data)); room != nil {
 			copy(room, h.data)
@@ -129,6 +130,14 @@ func (s *Shard) retryWaiting(now time.Duration) {
 	}
 	clear(w.frames[len(kept):])
 	w.frames = kept
+}
+
+// losesFor counts a packet in so many frames that cannot reach a real server, by the
+// server's ID; 0 is none.
+func (s *Shard) losesFor(server uint32, frames uint64) {
+	if server != 0 && frames > 0 {
+		s.counts.lost[server]++
+	}
 }
 
 // lost reports whether the neighbour has not answered, or never will.

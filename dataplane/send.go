@@ -12,6 +12,7 @@ type origin struct {
 	src   uint32 // the VIP, or the director's own address
 	vport uint16 // of a packet that was rewritten for a real server, else 0
 	inner uint8  // length of the headers that were put in front of it for a tunnel
+	dest  uint32 // the real server that it is for, by its ID; 0: none
 
 	src6 rewrite.Addr6 // src of an IPv6 packet
 }
@@ -72,7 +73,11 @@ func (o *outgoing) verdict(v Verdict) Verdict {
 func (s *Shard) hand(o *outgoing, data []byte, off Offload) Verdict {
 	if !o.hop.Resolved {
 		s.want(o)
-		return s.waiting.hold(o, data, off)
+		v := s.waiting.hold(o, data, off)
+		if v == DropNeighbourFull {
+			s.losesFor(o.origin.dest, o.frames)
+		}
+		return v
 	}
 	if o.hop.Stale {
 		s.want(o)

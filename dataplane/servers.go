@@ -62,6 +62,8 @@ func (d *Director) enter(s *service, cfg ipvs.Destination) *ipvs.RealServer {
 	}
 	t.cfg, t.service = cfg, s.id
 	d.live[k] = t
+	d.judge(t, d.unreachable(t.server), d.shards[0].now)
+	d.reach.stale = true
 	d.book.staleServers = append(d.book.staleServers, t.server.ID)
 	d.roles.addServer(cfg.Addr.Addr())
 	return t.server

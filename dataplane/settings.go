@@ -24,6 +24,7 @@ type settings struct {
 	lblcrExpiration         int
 	natICMPSend             int
 	pmtuDisc                int
+	quiesceUnreachable      int
 	runEstimation           int
 	scheduleICMP            int
 	secureTCP               int
@@ -76,6 +77,8 @@ var sysctls = []sysctl{
 		"1: a real server that sends outside of connections gets port unreachable"},
 	{"pmtu_disc", func(s *settings) *int { return &s.pmtuDisc }, 0, 1, 1,
 		"1: a client hears of packets too big for the tunnel to its server; 0: they are cut, whatever the client forbids"},
+	{quiesceUnreachable, func(s *settings) *int { return &s.quiesceUnreachable }, 0, 1, 0,
+		"1: a server that cannot be reached is as if its weight were 0 until it can be; natlb's own, the kernel has none like it"},
 	{"run_estimation", func(s *settings) *int { return &s.runEstimation }, 0, 1, 1,
 		"0: rates stand still"},
 	{"schedule_icmp", func(s *settings) *int { return &s.scheduleICMP }, 0, 1, 0,
@@ -88,6 +91,9 @@ var sysctls = []sysctl{
 		"1: a TCP packet without SYN may open a connection"},
 }
 
+// quiesceUnreachable is the one sysctl whose default natlb run may change.
+const quiesceUnreachable = "quiesce_unreachable"
+
 // later are sysctls of IPVS that natlb knows by name and does not have.
 var later = map[string]string{
 	"backup_only": "synchronization", "sync_version": "synchronization", "sync_ports": "synchronization",
@@ -99,11 +105,20 @@ var later = map[string]string{
 	"conn_lfactor": "the kernel's own table", "svc_lfactor": "the kernel's own table",
 }
 
-func defaultSettings() (s settings) {
-	for _, d := range sysctls {
-		*d.value(&s) = d.initial
+func defaultSettings(quiesce bool) (s settings) {
+	for i := range sysctls {
+		*sysctls[i].value(&s) = sysctls[i].initially(quiesce)
 	}
 	return s
+}
+
+// initially returns the default of a director that is started with or without
+// Config.Quiesce.
+func (d *sysctl) initially(quiesce bool) int {
+	if quiesce && d.name == quiesceUnreachable {
+		return 1
+	}
+	return d.initial
 }
 
 // set changes one setting by its name.
@@ -135,7 +150,7 @@ func (d *Director) Sysctls() []Sysctl {
 	defer d.mu.Unlock()
 	out := make([]Sysctl, len(sysctls))
 	for i, c := range sysctls {
-		out[i] = Sysctl{c.name, strconv.Itoa(*c.value(&d.settings)), strconv.Itoa(c.initial), c.meaning}
+		out[i] = Sysctl{c.name, strconv.Itoa(*c.value(&d.settings)), strconv.Itoa(c.initially(d.cfg.Quiesce)), c.meaning}
 	}
 	return out
 }

@@ -62,7 +62,7 @@ func (w *witness) write(r sched.Reasons) {
 // candidate returns the numbers of a server as they are now.
 func (t *trial) candidate(s *ipvs.RealServer) ipvs.ExplainedCandidate {
 	c := ipvs.ExplainedCandidate{
-		Address: s.Addr, Weight: s.Weight(), Active: s.Active(), Inactive: s.Inactive(), PersistConns: s.PersistConns(),
+		Address: s.Addr, Weight: s.ConfiguredWeight(), Active: s.Active(), Inactive: s.Inactive(), PersistConns: s.PersistConns(),
 		Overloaded: s.Overloaded(), Deleted: !s.Available(),
 	}
 	c.UpperThreshold, c.LowerThreshold = s.Thresholds()

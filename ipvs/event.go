@@ -21,6 +21,9 @@ const (
 	EventServerOverloaded // it has reached its upper threshold
 	EventServerRecovered  // and takes new connections again
 
+	EventServerUnreachable // the host has found no way to a server, or its next hop does not answer
+	EventServerReachable   // and now it has, or does
+
 	EventConfig      // one change of a transaction was carried out
 	EventLocalServer // a server was given an address of the host, and cannot be reached there
 	EventVIPConflict // another machine on the link claims a VIP
@@ -33,6 +36,7 @@ var eventWords = [...]string{
 	EventBorn: "born", EventState: "state", EventDied: "died",
 	EventServerUp: "server-up", EventServerQuiesced: "server-quiesced", EventServerDown: "server-down",
 	EventServerOverloaded: "server-overloaded", EventServerRecovered: "server-recovered",
+	EventServerUnreachable: "server-unreachable", EventServerReachable: "server-reachable",
 	EventConfig: "config", EventLocalServer: "local-server", EventVIPConflict: "vip-conflict", EventLink: "link",
 	EventGap: "gap",
 }
@@ -142,9 +146,10 @@ type Event struct {
 	Template   bool
 
 	Change       ChangeKind    // EventConfig
-	Weight       int32         // server events, and changes of a server: now
+	Weight       int32         // server events, and changes of a server: now, as configured
 	WeightBefore int32         // EventServerQuiesced, EventServerUp: before; 0 for a new server
 	Method       ForwardMethod // EventLocalServer
+	Withheld     bool          // EventServerUnreachable: it takes no new connection until it can be reached
 	Name         string        // EventConfig: of a setting
 	Value        string        // and what it was set to
 	VIP          netip.Addr    // EventVIPConflict

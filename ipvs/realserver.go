@@ -8,10 +8,14 @@ import (
 // ServerFlags are the live flags of a real server.
 type ServerFlags uint32
 
-// Server flags, with the kernel's numbers (IP_VS_DEST_F_*).
+// Server flags, with the kernel's numbers (IP_VS_DEST_F_*), and natlb's own far
+// above them.
 const (
 	Available ServerFlags = 0x1 // configured; cleared when the server is deleted
 	Overload  ServerFlags = 0x2 // at its upper threshold: takes no new connection
+
+	Unreachable ServerFlags = 1 << 16 // the host has no way to it, or its next hop does not answer
+	Withheld    ServerFlags = 1 << 17 // and therefore it takes no new connection (sysctl quiesce_unreachable)
 )
 
 // RealServer is the live object behind a [Destination]. Schedulers read it,
@@ -25,7 +29,8 @@ type RealServer struct {
 	Addr netip.AddrPort
 	ID   uint32 // index into the director's table of servers
 
-	weight     atomic.Int32
+	weight     atomic.Int32 // 0 while withheld
+	configured atomic.Int32
 	lastWeight atomic.Int32
 	upper      atomic.Uint32
 	lower      atomic.Uint32
@@ -43,6 +48,7 @@ func NewRealServer(id uint32, d *Destination) *RealServer {
 	s := &RealServer{Addr: d.Addr, ID: id}
 	s.flags.Store(uint32(Available))
 	s.weight.Store(d.Weight)
+	s.configured.Store(d.Weight)
 	s.lastWeight.Store(d.Weight)
 	s.upper.Store(d.UpperThreshold)
 	s.lower.Store(d.LowerThreshold)
@@ -55,6 +61,7 @@ func NewRealServer(id uint32, d *Destination) *RealServer {
 func (s *RealServer) Clone() *RealServer {
 	c := &RealServer{Addr: s.Addr, ID: s.ID}
 	c.weight.Store(s.weight.Load())
+	c.configured.Store(s.configured.Load())
 	c.lastWeight.Store(s.lastWeight.Load())
 	c.upper.Store(s.upper.Load())
 	c.lower.Store(s.lower.Load())
@@ -70,7 +77,8 @@ func (s *RealServer) Clone() *RealServer {
 // and never set here (semantics 1.2, __ip_vs_update_dest); recovered says that it
 // was.
 func (s *RealServer) Configure(d *Destination) (recovered bool) {
-	s.weight.Store(d.Weight)
+	s.configured.Store(d.Weight)
+	s.weigh()
 	if d.Weight != 0 {
 		s.lastWeight.Store(d.Weight)
 	}
@@ -98,8 +106,37 @@ func (s *RealServer) Discard() {
 	s.tell(Fitness)
 }
 
-// Weight returns the configured weight; 0 is quiesced.
+// SetReach says whether the host knows that the server cannot be reached, and
+// whether that keeps new connections from it, as a weight of 0 does. It reports
+// whether the first was not known yet, and whether the weight that schedulers go by
+// is another one now. Only the director's one writer may call it.
+func (s *RealServer) SetReach(unreachable, withhold bool) (news, reweighed bool) {
+	news = s.put(Unreachable, unreachable)
+	if !s.put(Withheld, withhold) {
+		return news, false
+	}
+	before := s.Weight()
+	s.weigh()
+	s.tell(Fitness)
+	return news, s.Weight() != before
+}
+
+// weigh brings the weight that schedulers go by up to date.
+func (s *RealServer) weigh() {
+	if s.Withheld() {
+		s.weight.Store(0)
+	} else {
+		s.weight.Store(s.configured.Load())
+	}
+}
+
+// Weight returns the weight that schedulers go by: the configured one, or 0 while
+// the server is withheld. 0 is quiesced.
 func (s *RealServer) Weight() int32 { return s.weight.Load() }
+
+// ConfiguredWeight returns the weight that the operator has given, which listings
+// show.
+func (s *RealServer) ConfiguredWeight() int32 { return s.configured.Load() }
 
 // LastWeight returns the latest non-zero weight, or the weight at add time;
 // only mh looks at it.
@@ -122,6 +159,12 @@ func (s *RealServer) Available() bool { return s.flags.Load()&uint32(Available) 
 
 // Overloaded reports whether the server is at its upper threshold.
 func (s *RealServer) Overloaded() bool { return s.flags.Load()&uint32(Overload) != 0 }
+
+// Unreachable reports whether the host knows that the server cannot be reached.
+func (s *RealServer) Unreachable() bool { return s.flags.Load()&uint32(Unreachable) != 0 }
+
+// Withheld reports whether that keeps new connections from the server.
+func (s *RealServer) Withheld() bool { return s.flags.Load()&uint32(Withheld) != 0 }
 
 // Eligible reports whether the common rule of most schedulers lets the server
 // take a new connection: weight above 0 and not overloaded (semantics 2.1).
@@ -221,3 +264,10 @@ func (s *RealServer) lowerOverload() (lowered bool) {
 // one does.
 func (s *RealServer) set(f ServerFlags) bool   { return s.flags.Or(uint32(f))&uint32(f) == 0 }
 func (s *RealServer) clear(f ServerFlags) bool { return s.flags.And(^uint32(f))&uint32(f) != 0 }
+
+func (s *RealServer) put(f ServerFlags, on bool) (changed bool) {
+	if on {
+		return s.set(f)
+	}
+	return s.clear(f)
+}

@@ -12,8 +12,27 @@ type DestinationStatus struct {
 	Inactive     int32
 	PersistConns int32
 	Overloaded   bool
+	Reach        Reach
 	Stats        Stats // since the last zero
 	Rates        Rates
+}
+
+// Reach is what a director knows of the way to a real server.
+type Reach struct {
+	Unreachable bool          // the host has no way to it, or its next hop does not answer
+	For         time.Duration // for how long; 0 when it can be reached
+	Withheld    bool          // that keeps new connections from it (sysctl quiesce_unreachable)
+
+	// Lost counts packets of clients that had no way to it, or whose next hop did
+	// not answer, since the server was added.
+	Lost uint64
+}
+
+// LostServer is a real server that cannot be reached.
+type LostServer struct {
+	Service ServiceKey
+	Server  netip.AddrPort // as configured
+	Reach
 }
 
 // ServiceStatus is a service with its live numbers and its destinations in

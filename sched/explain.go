@@ -41,6 +41,8 @@ const (
 	outQuiesced   = "quiesced"
 	outOverloaded = "overloaded"
 	outDeleted    = "deleted"
+
+	outUnreachable = "unreachable" // withheld for that
 )
 
 // unfit says why the rule that most schedulers share keeps a server from being
@@ -48,11 +50,19 @@ const (
 func unfit(s *ipvs.RealServer) string {
 	switch {
 	case s.Weight() <= 0:
-		return outQuiesced
+		return weightless(s)
 	case s.Overloaded():
 		return outOverloaded
 	}
 	return ""
+}
+
+// weightless says why a server's weight is 0.
+func weightless(s *ipvs.RealServer) string {
+	if s.ConfiguredWeight() > 0 {
+		return outUnreachable
+	}
+	return outQuiesced
 }
 
 // compared returns the candidates of a comparison of all servers.

@@ -50,7 +50,7 @@ func (l *lblc) givenUp(s *ipvs.RealServer) string {
 	case !s.Available():
 		return outDeleted
 	case s.Weight() <= 0:
-		return outQuiesced
+		return weightless(s)
 	case crowded(s, &l.roomy):
 		return outCrowded
 	}

@@ -47,6 +47,7 @@ func runCommand() *cobra.Command {
 	f.IntVar(&cfg.Ring, "ring", daemon.RingBySpeed, "frames that the receive ring of a link holds; 0: no ring, -1: 8192, and more above 10 Gbit/s")
 	f.BoolVar(&cfg.MergeUDP, "merge-datagrams", false, "send neighbouring datagrams of a flow as one super-packet, as is done with TCP")
 	f.IntVar(&cfg.Shards, "shards", 0, "threads that share the clients among them (default: half of the processors)")
+	f.BoolVar(&cfg.Quiesce, "quiesce-unreachable", false, "no new connections for real servers that cannot be reached (sysctl quiesce_unreachable, whose default this makes 1)")
 	f.BoolVar(&debug, "debug", false, "log more")
 	return cmd
 }

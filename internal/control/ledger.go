@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
+
+	"natlb/ipvs"
 )
 
 // Ledger is one consistent look at what became of every frame received: Received
@@ -13,6 +16,30 @@ type Ledger struct {
 	Received    uint64        `json:"received"`     // frames
 	HandingOver uint64        `json:"handing_over"` // frames on their way from one shard to another, which count as held
 	Verdicts    []LedgerEntry `json:"verdicts"`     // all that there are, in the order of docs/verdicts.md
+	Unreachable []LostServer  `json:"unreachable"`  // real servers that cannot be reached
+}
+
+// LostServer is a real server that cannot be reached.
+type LostServer struct {
+	Service  wireService    `json:"service"` // its key
+	Address  netip.AddrPort `json:"address"`
+	For      int64          `json:"unreachable_seconds"`
+	Packets  uint64         `json:"unreachable_packets"` // that did not reach it since it was added
+	Withheld bool           `json:"withheld"`            // it takes no new connection (sysctl quiesce_unreachable)
+}
+
+// LostServerOf returns what the control socket says of l.
+func LostServerOf(l *ipvs.LostServer) LostServer {
+	return LostServer{wireServiceOf(&ipvs.Service{Key: l.Service}), l.Server, int64(l.For / time.Second), l.Lost, l.Withheld}
+}
+
+// Name returns the server and its service in the words of people.
+func (l *LostServer) Name() string {
+	s, err := l.Service.service()
+	if err != nil {
+		return l.Address.String()
+	}
+	return fmt.Sprintf("%v of %v", l.Address, s.Key)
 }
 
 // LedgerEntry is one verdict.

@@ -33,6 +33,7 @@ type EventJSON struct {
 	Weight       *int32     `json:"weight,omitempty"`
 	WeightBefore *int32     `json:"weight_before,omitempty"`
 	Method       string     `json:"method,omitempty"`
+	Withheld     bool       `json:"withheld,omitempty"` // of server-unreachable: it takes no new connection
 	Name         string     `json:"name,omitempty"`
 	Value        string     `json:"value,omitempty"`
 	VIP          netip.Addr `json:"vip,omitzero"`
@@ -46,7 +47,7 @@ type EventJSON struct {
 func JSONOfEvent(e *Event) EventJSON {
 	w := EventJSON{
 		Kind: e.Kind.String(), Time: e.Time, Server: e.Server, Name: e.Name, Value: e.Value,
-		VIP: e.VIP, Link: e.Link, Lost: e.Lost,
+		VIP: e.VIP, Link: e.Link, Lost: e.Lost, Withheld: e.Withheld,
 	}
 	if e.Service != (ipvs.ServiceKey{}) {
 		s := wireServiceOf(&ipvs.Service{Key: e.Service})
@@ -73,6 +74,8 @@ func JSONOfEvent(e *Event) EventJSON {
 		}
 	case e.Kind == ipvs.EventServerUp, e.Kind == ipvs.EventServerQuiesced, e.Kind == ipvs.EventServerDown:
 		w.Weight, w.WeightBefore = &e.Weight, &e.WeightBefore
+	case e.Kind == ipvs.EventServerUnreachable, e.Kind == ipvs.EventServerReachable:
+		w.Weight = &e.Weight
 	case e.Kind == ipvs.EventLocalServer:
 		w.Method = methods.word(e.Method)
 	case e.Kind == ipvs.EventVIPConflict:
@@ -85,7 +88,7 @@ func (w *EventJSON) event() (e Event, err error) {
 	e = Event{Time: w.Time, Event: ipvs.Event{
 		Server: w.Server, Client: w.Client, Virtual: w.Virtual, State: w.State, Before: w.Before,
 		FromServer: w.From == "server", Mark: w.Mark, Template: w.Template,
-		Name: w.Name, Value: w.Value, VIP: w.VIP, Link: w.Link, Lost: w.Lost,
+		Name: w.Name, Value: w.Value, VIP: w.VIP, Link: w.Link, Lost: w.Lost, Withheld: w.Withheld,
 	}}
 	if e.Kind, err = eventKinds.value(w.Kind); err != nil {
 		return e, err

@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"natlb/ipvs"
 )
@@ -49,6 +50,10 @@ type DestinationJSON struct {
 	Inactive     int32      `json:"inactive"`
 	PersistConns int32      `json:"persist_conns"`
 	Overloaded   bool       `json:"overloaded,omitempty"`
+	Unreachable  bool       `json:"unreachable,omitempty"`         // no way to it, or its next hop does not answer
+	LostFor      int64      `json:"unreachable_seconds,omitempty"` // for how long
+	Withheld     bool       `json:"withheld,omitempty"`            // and therefore it takes no new connection
+	LostPkts     uint64     `json:"unreachable_packets,omitempty"` // packets that did not reach it
 	Stats        ipvs.Stats `json:"stats"`
 	Rates        ipvs.Rates `json:"rates"`
 }
@@ -139,7 +144,8 @@ func JSONOfService(s *ipvs.ServiceStatus) ServiceJSON {
 		w.Destinations[i] = DestinationJSON{
 			wireDestination: wireDestinationOf(&d.Destination),
 			Active:          d.Active, Inactive: d.Inactive, PersistConns: d.PersistConns,
-			Overloaded: d.Overloaded, Stats: d.Stats, Rates: d.Rates,
+			Overloaded: d.Overloaded, Unreachable: d.Reach.Unreachable, LostFor: int64(d.Reach.For / time.Second),
+			Withheld: d.Reach.Withheld, LostPkts: d.Reach.Lost, Stats: d.Stats, Rates: d.Rates,
 		}
 	}
 	return w
@@ -160,6 +166,7 @@ func (w *ServiceJSON) status() (ipvs.ServiceStatus, error) {
 		s.Destinations = append(s.Destinations, ipvs.DestinationStatus{
 			Destination: d, Active: wd.Active, Inactive: wd.Inactive, PersistConns: wd.PersistConns,
 			Overloaded: wd.Overloaded, Stats: wd.Stats, Rates: wd.Rates,
+			Reach: ipvs.Reach{Unreachable: wd.Unreachable, For: time.Duration(wd.LostFor) * time.Second, Withheld: wd.Withheld, Lost: wd.LostPkts},
 		})
 	}
 	return s, nil

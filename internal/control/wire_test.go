@@ -174,6 +174,10 @@ func drawStatus(t *rapid.T) ipvs.ServiceStatus {
 			Destination: drawDestination(t),
 			Active:      rapid.Int32().Draw(t, "active"), Inactive: rapid.Int32().Draw(t, "inactive"),
 			PersistConns: rapid.Int32().Draw(t, "templates"), Overloaded: rapid.Bool().Draw(t, "overloaded"),
+			Reach: ipvs.Reach{
+				Unreachable: rapid.Bool().Draw(t, "unreachable"), For: time.Duration(rapid.Int32Min(0).Draw(t, "for")) * time.Second,
+				Withheld: rapid.Bool().Draw(t, "withheld"), Lost: rapid.Uint64().Draw(t, "lost"),
+			},
 			Stats: drawStats(t), Rates: drawRates(t),
 		})
 	}
@@ -215,6 +219,10 @@ func drawEvent(t *rapid.T) Event {
 		}
 	case e.Kind == ipvs.EventServerUp:
 		e.Weight, e.WeightBefore = rapid.Int32().Draw(t, "weight"), rapid.Int32().Draw(t, "before")
+	case e.Kind == ipvs.EventServerUnreachable:
+		e.Weight, e.Withheld = rapid.Int32().Draw(t, "weight"), rapid.Bool().Draw(t, "withheld")
+	case e.Kind == ipvs.EventServerReachable:
+		e.Weight = rapid.Int32().Draw(t, "weight")
 	case e.Kind == ipvs.EventLocalServer:
 		e.Method = ipvs.ForwardMethod(rapid.Uint8Max(4).Draw(t, "method"))
 	case e.Kind == ipvs.EventVIPConflict:

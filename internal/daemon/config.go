@@ -27,6 +27,7 @@ type Config struct {
 	Rules    string   // rules file, or empty
 	Socket   string   // path of the control socket
 	NoRoute  bool     // do not act as the real servers' gateway
+	Quiesce  bool     // the default of sysctl quiesce_unreachable is 1
 	FTPPorts []int    // virtual ports whose connections get the FTP helper; none: no helper
 	Guard    GuardMode
 	Ring     int               // frames that a receive ring holds, 0: no ring, RingBySpeed

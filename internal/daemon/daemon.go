@@ -103,6 +103,7 @@ func (d *daemon) open() (err error) {
 		Rand:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		MaxConns: d.shardConns(),
 		NoRoute:  d.cfg.NoRoute,
+		Quiesce:  d.cfg.Quiesce,
 		FTPPorts: d.cfg.ftpPorts(),
 		ICMP:     readICMPLimits(),
 		Wake:     d.hear,
@@ -223,6 +224,7 @@ func (d *daemon) keepTime(ctx context.Context) error {
 			d.director.Estimate()
 		}
 		d.director.Housekeep(d.now())
+		d.resolve(d.director.Reach(d.now()))
 		d.director.Defend(freePages(), d.now())
 		d.mu.Lock()
 		d.links.follow(d.picture) // what could not be opened again at once

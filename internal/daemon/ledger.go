@@ -9,7 +9,13 @@ import (
 )
 
 // Ledger implements [control.Director].
-func (f front) Ledger() control.Ledger { return ledgerOf(f.Director.Ledger()) }
+func (f front) Ledger() control.Ledger {
+	l := ledgerOf(f.Director.Ledger())
+	for _, s := range f.Director.Unreachable() {
+		l.Unreachable = append(l.Unreachable, control.LostServerOf(&s))
+	}
+	return l
+}
 
 // ledgerClasses are the classes of verdicts by the first word of their names.
 var ledgerClasses = map[string]string{
@@ -20,7 +26,7 @@ var ledgerClasses = map[string]string{
 var protocolNames = map[uint8]string{1: "icmp", 58: "icmpv6", 6: "tcp", 17: "udp", 132: "sctp"}
 
 func ledgerOf(l dataplane.Ledger) control.Ledger {
-	out := control.Ledger{Clock: int64(l.At), Received: l.Received, HandingOver: l.HandingOver}
+	out := control.Ledger{Clock: int64(l.At), Received: l.Received, HandingOver: l.HandingOver, Unreachable: []control.LostServer{}}
 	for i := range l.Entries {
 		e := &l.Entries[i]
 		first, _, _ := strings.Cut(e.Verdict.String(), "-")

@@ -370,6 +370,10 @@ func (d *daemon) report(e *ipvs.Event) {
 	case ipvs.EventLocalServer:
 		log.Warn("the real server is this host, which is reached without -m alone, for a VIP that it has: packets are dropped and counted",
 			"service", e.Service.String(), "server", e.Server.String(), "method", e.Method.String())
+	case ipvs.EventServerUnreachable:
+		log.Warn("the real server cannot be reached", "service", e.Service.String(), "server", e.Server.String(), "quiesced", e.Withheld)
+	case ipvs.EventServerReachable:
+		log.Info("the real server can be reached again", "service", e.Service.String(), "server", e.Server.String())
 	case ipvs.EventVIPConflict:
 		if d.conflicts.allow(e.VIP.String() + e.Link) {
 			log.Error("another machine claims the VIP", "vip", e.VIP.String(), "link", e.Link, "mac", macString(e.MAC))

@@ -32,7 +32,7 @@ func checkService(f *Facts, r *report) {
 
 func checkOneService(f *Facts, s *ipvs.ServiceStatus, r *report) {
 	words := serviceWords(s.Key)
-	fit, full := 0, 0
+	fit, full, lost := 0, 0, 0
 	for j := range s.Destinations {
 		d := &s.Destinations[j]
 		if word := methodWords[d.Method]; word != "" && !slices.Contains(f.methods(), methodName(d.Method)) {
@@ -41,6 +41,9 @@ func checkOneService(f *Facts, s *ipvs.ServiceStatus, r *report) {
 		}
 		if d.Weight > 0 {
 			fit++
+		}
+		if d.Weight > 0 && d.Reach.Withheld {
+			lost++
 		}
 		if d.Weight > 0 && d.Overloaded {
 			full++
@@ -51,6 +54,8 @@ func checkOneService(f *Facts, s *ipvs.ServiceStatus, r *report) {
 		r.warn(words, "natlb -a "+words+" -r RIP:port -m", "has no real server")
 	case fit == 0:
 		r.warn(words, fmt.Sprintf("natlb -e %s -r %s -m -w 1", words, s.Destinations[0].Addr), "all its real servers are quiesced (weight 0)")
+	case lost == fit:
+		r.warn(words, "see neighbour and route below", "none of its real servers can be reached, and they are quiesced (quiesce_unreachable): clients are refused")
 	case full == fit:
 		r.warn(words, "natlb -L -n --thresholds; raise -x, or add servers", "all its real servers are overloaded")
 	default:
@@ -151,9 +156,32 @@ func checkNeighbour(f *Facts, r *report) {
 			r.unknown(who, "", "was not asked")
 		default:
 			r.fault(who, fmt.Sprintf("is it up, on this network, at this address? arping -I %s %s; on it: ip addr", s.Way.Link, who),
-				"does not answer ARP on %s", s.Way.Link)
+				"does not answer ARP on %s%s", s.Way.Link, f.costOf(s.Way.NextHop))
 		}
 	}
+}
+
+// costOf says what a next hop that does not answer means for the real servers that it
+// leads to, as far as the director has found out.
+func (f *Facts) costOf(hop netip.Addr) string {
+	var all ipvs.Reach
+	for i := range f.Services {
+		for j := range f.Services[i].Destinations {
+			d := &f.Services[i].Destinations[j]
+			if s := f.server(d.Addr.Addr()); s == nil || s.Way.NextHop != hop || !d.Reach.Unreachable {
+				continue
+			}
+			all.Unreachable, all.Withheld = true, d.Reach.Withheld
+			all.For, all.Lost = max(all.For, d.Reach.For), all.Lost+d.Reach.Lost
+		}
+	}
+	switch {
+	case !all.Unreachable:
+		return ""
+	case all.Withheld:
+		return fmt.Sprintf(", for %v; %s lost; it gets no new connections (quiesce_unreachable)", all.For, counted(int(all.Lost), "packet"))
+	}
+	return fmt.Sprintf(", for %v; %s lost, and new connections go on being sent there (natlb sysctl quiesce_unreachable=1)", all.For, counted(int(all.Lost), "packet"))
 }
 
 // reachable reports whether the server's next hop, or the server beyond it, has

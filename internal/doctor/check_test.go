@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"natlb/internal/control"
 	"natlb/internal/hostnet"
@@ -147,6 +148,17 @@ func TestChecks(t *testing.T) {
 		{"no server", func(f *Facts) { f.Services[0].Destinations = nil }, "service", Warning, "no real server", "natlb -a -t 192.168.0.178:80"},
 		{"quiesced", func(f *Facts) { f.Services[0].Destinations[0].Weight = 0 }, "service", Warning, "quiesced", "-r 192.168.56.101:8088 -m -w 1"},
 		{"overloaded", func(f *Facts) { f.Services[0].Destinations[0].Overloaded = true }, "service", Warning, "overloaded", "-x"},
+		{"all unreachable", func(f *Facts) {
+			f.Services[0].Destinations[0].Reach = ipvs.Reach{Unreachable: true, Withheld: true}
+		}, "service", Warning, "none of its real servers can be reached", "neighbour"},
+		{"silent, and quiesced", func(f *Facts) {
+			f.Servers[0].Answers, f.Servers[0].Fits = nil, 0
+			f.Services[0].Destinations[0].Reach = ipvs.Reach{Unreachable: true, For: 9 * time.Second, Withheld: true, Lost: 1}
+		}, "neighbour", Fault, "on eth1, for 9s; 1 packet lost; it gets no new connections", "arping"},
+		{"silent, and in use", func(f *Facts) {
+			f.Servers[0].Answers, f.Servers[0].Fits = nil, 0
+			f.Services[0].Destinations[0].Reach = ipvs.Reach{Unreachable: true, For: 9 * time.Second, Lost: 2}
+		}, "neighbour", Fault, "2 packets lost, and new connections go on", "arping"},
 		{"direct routing", func(f *Facts) { f.Services[0].Destinations[0].Method = ipvs.Route }, "service", Fault, "method -g", "natlb -e -t 192.168.0.178:80 -r 192.168.56.101:8088 -m -w 1"},
 		{"tunnel", func(f *Facts) { f.Services[0].Destinations[0].Method = ipvs.Tunnel }, "service", Fault, "method -i", "-m"},
 		{"no route", func(f *Facts) { f.Servers[0].Way = Way{} }, "route", Fault, "no route", "ip route add 192.168.56.101/32"},

@@ -65,10 +65,15 @@ func sameSetting(name, a, b string) bool {
 	return a == b || slices.Contains(alternating, name) && automatic(a) && automatic(b)
 }
 
-// sysctls compares what both have: the directors may be of two versions.
+// sysctls compares what both have: the directors may be of two versions. A wish that
+// is no more than the default means the director's own, which natlb run may have
+// changed (--quiesce-unreachable).
 func (d *Diff) sysctls(is, wanted []control.Sysctl) {
 	for _, w := range wanted {
 		i := slices.IndexFunc(is, func(s control.Sysctl) bool { return s.Name == w.Name })
+		if i >= 0 && w.Value == w.Default {
+			w.Value = is[i].Default
+		}
 		switch {
 		case i < 0 && w.Value == w.Default, i >= 0 && sameSetting(w.Name, is[i].Value, w.Value):
 			continue

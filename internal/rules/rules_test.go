@@ -179,3 +179,19 @@ func TestWriters(t *testing.T) {
 	}
 	t.Logf("the states were seen so often: %v", seen)
 }
+
+// TestDefaultOfTheDirector: a file that does not speak of a setting wants the default
+// of the director that it is applied to, which natlb run may have changed.
+func TestDefaultOfTheDirector(t *testing.T) {
+	state := func(value, initial string) *control.State {
+		return &control.State{Sysctls: []control.Sysctl{{Name: "quiesce_unreachable", Value: value, Default: initial}}}
+	}
+	for _, tt := range []struct {
+		is   *control.State
+		want string
+	}{{state("1", "1"), ""}, {state("0", "1"), "~ sysctl net.ipv4.vs.quiesce_unreachable=1 (was 0)\n"}, {state("1", "0"), "~ sysctl net.ipv4.vs.quiesce_unreachable=0 (was 1)\n"}} {
+		if got := Compare(tt.is, state("0", "0")).text(); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.is.Sysctls, got, tt.want)
+		}
+	}
+}

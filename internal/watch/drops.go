@@ -90,6 +90,7 @@ func (d *Drops) Lines(columns int) []string {
 		row(class, l.Sum(class))
 	}
 	row(received, l.Received)
+	lines = append(lines, d.lost(columns)...)
 	for i := range l.Verdicts {
 		v := &l.Verdicts[i]
 		sentOn := v.Class == "forwarded" || v.Class == "routed"
@@ -105,6 +106,30 @@ func (d *Drops) Lines(columns int) []string {
 		if v.Advice != "" {
 			lines = append(lines, wrap("    hint: ", v.Advice, columns)...)
 		}
+	}
+	return lines
+}
+
+// mostLost is how many servers that cannot be reached are named.
+const mostLost = 10
+
+// lost says which real servers cannot be reached.
+func (d *Drops) lost(columns int) (lines []string) {
+	all := d.Ledger.Unreachable
+	if len(all) == 0 {
+		return nil
+	}
+	lines = []string{"", plural(len(all), "real server") + " cannot be reached"}
+	for i := range all[:min(len(all), mostLost)] {
+		s := &all[i]
+		text := fmt.Sprintf("%s, for %v, %s lost", s.Name(), time.Duration(s.For)*time.Second, plural(int(s.Packets), "packet"))
+		if s.Withheld {
+			text += ", quiesced"
+		}
+		lines = append(lines, wrap("    ", text, columns)...)
+	}
+	if rest := len(all) - mostLost; rest > 0 {
+		lines = append(lines, fmt.Sprintf("    and %d more (natlb watch)", rest))
 	}
 	return lines
 }

@@ -13,13 +13,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"natlb/internal/control"
+	"natlb/ipvs"
 )
 
 // ledgerAt is a ledger n seconds after the director's start.
 func ledgerAt(n uint64) *control.Ledger {
 	of, code := 8, 0
 	second := int64(time.Second)
-	return &control.Ledger{Clock: int64(n) * second, Received: 12*n + 3, HandingOver: 1, Verdicts: []control.LedgerEntry{
+	lost := []control.LostServer{
+		control.LostServerOf(&ipvs.LostServer{
+			Service: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("192.0.2.80:80")}, Server: netip.MustParseAddrPort("10.0.0.2:80"),
+			Reach: ipvs.Reach{For: 75 * time.Second, Lost: 1, Withheld: true},
+		}),
+		control.LostServerOf(&ipvs.LostServer{Service: ipvs.ServiceKey{Mark: 5, V6: true}, Server: netip.MustParseAddrPort("[2001:db8::2]:80")}),
+	}
+	return &control.Ledger{Unreachable: lost, Clock: int64(n) * second, Received: 12*n + 3, HandingOver: 1, Verdicts: []control.LedgerEntry{
 		{Name: "forward", Class: "forwarded", Count: 10 * n, Meaning: "translated"},
 		{Name: "route", Class: "routed", Meaning: "sent on untranslated"},
 		{Name: "answer-echo", Class: "answered", Count: n, Meaning: "a ping of a VIP", Last: &control.Sighting{
@@ -49,6 +57,10 @@ passed                                        2            0
 held                                          1            0
 dropped                                       5            1
 received                                     63           12
+
+2 real servers cannot be reached
+    10.0.0.2:80 of TCP 192.0.2.80:80, for 1m15s, 1 packet lost, quiesced
+    [2001:db8::2]:80 of FWM 5 IPv6, for 0s, 0 packets lost
 
 answer-echo                                   5            1
     a ping of a VIP

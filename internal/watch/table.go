@@ -85,10 +85,12 @@ func Tables(read func(context.Context) (*Reading, error)) Next {
 func (t *Table) Rated() bool { return t.Interval > 0 }
 
 // StateOf says in a word how a server is: up, overloaded (at its upper
-// threshold), draining (weight 0 and active connections left), or quiesced
-// (weight 0 and none).
+// threshold), draining (weight 0 and active connections left), quiesced (weight 0
+// and none), or whatever its weight unreachable.
 func StateOf(d *ipvs.DestinationStatus) string {
 	switch {
+	case d.Reach.Unreachable:
+		return "unreachable"
 	case d.Weight == 0 && d.Active > 0:
 		return "draining"
 	case d.Weight == 0:

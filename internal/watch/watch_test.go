@@ -144,8 +144,12 @@ func TestStateOf(t *testing.T) {
 		weight, active int32
 		overloaded     bool
 		want           string
-	}{{1, 9, false, "up"}, {1, 9, true, "overloaded"}, {0, 9, true, "draining"}, {0, 0, false, "quiesced"}} {
-		d := ipvs.DestinationStatus{Destination: ipvs.Destination{Weight: tt.weight}, Active: tt.active, Overloaded: tt.overloaded}
+		unreachable    bool
+	}{
+		{1, 9, false, "up", false}, {1, 9, true, "overloaded", false}, {0, 9, true, "draining", false}, {0, 0, false, "quiesced", false},
+		{1, 9, true, "unreachable", true}, {0, 0, false, "unreachable", true},
+	} {
+		d := ipvs.DestinationStatus{Destination: ipvs.Destination{Weight: tt.weight}, Active: tt.active, Overloaded: tt.overloaded, Reach: ipvs.Reach{Unreachable: tt.unreachable}}
 		if got := StateOf(&d); got != tt.want {
 			t.Errorf("StateOf(%+v) = %s, want %s", tt, got, tt.want)
 		}

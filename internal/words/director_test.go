@@ -56,6 +56,7 @@ func newDirector() *director {
 					Destination: ipvs.Destination{Addr: one, Method: ipvs.Tunnel, UpperThreshold: 9, LowerThreshold: 5,
 						Tunnel: ipvs.TunnelOptions{Type: ipvs.TunnelGUE, Port: 6080, Checksum: ipvs.TunnelChecksummed}},
 					Overloaded: true, Active: 9, Stats: stats,
+					Reach: ipvs.Reach{Unreachable: true, For: 3 * time.Second, Withheld: true, Lost: 7},
 				}},
 			},
 			{Service: ipvs.Service{Key: ipvs.ServiceKey{Mark: 5, V6: true}, Scheduler: "rr"}},
@@ -98,7 +99,11 @@ func (d *director) Ledger() control.Ledger {
 	defer d.mu.Unlock()
 	d.ledgers++
 	zero, one := 0, netip.MustParseAddrPort("192.0.2.1:0")
-	return control.Ledger{Clock: d.ledgers, Received: 1, Verdicts: []control.LedgerEntry{{
+	lost := []control.LostServer{
+		control.LostServerOf(&ipvs.LostServer{Service: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: one}, Server: one}),
+		control.LostServerOf(&ipvs.LostServer{Service: ipvs.ServiceKey{Mark: 5, V6: true}, Server: one}),
+	}
+	return control.Ledger{Unreachable: lost, Clock: d.ledgers, Received: 1, Verdicts: []control.LedgerEntry{{
 		Name: "drop-icmp-checksum", Class: "dropped", Count: 1, Meaning: "an ICMP error about a connection with a wrong checksum", Advice: "a broken sender",
 		Last: &control.Sighting{Clock: 1, Link: "eth0", Length: 70, EtherType: 0x0800, Protocol: "icmp", Source: one, Destination: one, ICMPType: &zero, ICMPCode: &zero},
 	}}}

@@ -22,7 +22,7 @@ func (e *Env) events() *cobra.Command {
 		Use:   "events",
 		Short: "connections, servers, configuration: what happens, when it does",
 		Long: "One line for each event from now on: connections and persistence templates born, changed and died with why,\n" +
-			"servers up, quiesced, down, overloaded and recovered, changes of the configuration, faults of links.\n" +
+			"servers up, quiesced, down, overloaded, recovered, unreachable and reachable, changes of the configuration, faults of links.\n" +
 			"A reader who is too slow loses events, and is told how many. Ctrl-C ends it.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,6 +77,10 @@ func printEvent(w io.Writer, e *control.Event) {
 		fmt.Fprintf(w, "%v server %v, weight %d > %d", e.Service, e.Server, e.WeightBefore, e.Weight)
 	case ipvs.EventServerOverloaded, ipvs.EventServerRecovered:
 		fmt.Fprintf(w, "%v server %v", e.Service, e.Server)
+	case ipvs.EventServerUnreachable:
+		fmt.Fprintf(w, "%v server %v, weight %d%s", e.Service, e.Server, e.Weight, withheldText(e.Withheld))
+	case ipvs.EventServerReachable:
+		fmt.Fprintf(w, "%v server %v, weight %d", e.Service, e.Server, e.Weight)
 	case ipvs.EventConfig:
 		fmt.Fprint(w, changeText(e))
 	case ipvs.EventLocalServer:
@@ -89,6 +93,14 @@ func printEvent(w io.Writer, e *control.Event) {
 		fmt.Fprintf(w, "%d events were lost: there were more than could be told", e.Lost)
 	}
 	fmt.Fprintln(w)
+}
+
+// withheldText says what being unreachable means for new connections.
+func withheldText(withheld bool) string {
+	if withheld {
+		return ", quiesced until it can be reached"
+	}
+	return ", and it goes on getting connections (sysctl quiesce_unreachable is 0)"
 }
 
 func printConnEvent(w io.Writer, e *control.Event) {

@@ -16,7 +16,7 @@ func TestLiveDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := []string{"up", "overloaded", "draining", "quiesced"}
+	names := []string{"up", "overloaded", "draining", "quiesced", "unreachable"}
 	for _, k := range ipvs.EventKinds() {
 		names = append(names, k.String())
 	}

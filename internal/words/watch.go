@@ -21,7 +21,7 @@ func (e *Env) watch() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch",
 		Short: "a live table: rates, connections, states of servers, drops",
-		Long: "Columns: weight, state (up, quiesced, draining, overloaded), active, inactive and persistent connections; per\n" +
+		Long: "Columns: weight, state (up, quiesced, draining, overloaded, unreachable), active, inactive and persistent connections; per\n" +
 			"second new connections, packets in and out, bytes in and out, told from the counters of two readings.\n" +
 			"On a terminal it is redrawn in place: s sorts by something else, q ends it. Elsewhere one table follows another.",
 		Args: cobra.NoArgs,
