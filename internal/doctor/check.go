@@ -49,6 +49,7 @@ var Checks = []Check{
 	{"capability", false, checkCapability},
 	{"rules-file", false, checkRulesFile},
 	{"interface", true, checkInterface},
+	{"ipv6", true, checkIPv6},
 	{"offload", true, checkOffload},
 	{"kernel-ipvs", true, checkKernelIPVS},
 	{"guard", true, checkGuard},

@@ -21,40 +21,101 @@ func checkDirect(f *Facts, r *report) {
 			r.ok(subject, "%s of %s half-open", fmt.Sprint(c.HalfOpen), counted(c.Conns, "connection"))
 			return
 		}
-		vip, rip := f.vipOf(d.Addr), d.Addr.Addr()
-		cure := fmt.Sprintf("on %s: ip addr add %s/32 dev lo; sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2; ss -ltn sport = :%d", rip, vip, d.Addr.Port())
+		vip, rip := f.vipOf(d), d.Addr.Addr()
+		port := fmt.Sprintf("; ss -ltn sport = :%d", d.Addr.Port())
+		cure := fmt.Sprintf("on %s: ip addr add %s dev lo%s%s", rip, vip.alone(), quietVIP(vip.v6), port)
 		if d.Method == ipvs.Tunnel {
-			cure = fmt.Sprintf("on %s: %s; ip addr add %s/32 dev lo; sysctl -w net.ipv4.conf.all.rp_filter=0; ss -ltn sport = :%d", rip, farEnd(rip, d.Tunnel), vip, d.Addr.Port())
+			cure = fmt.Sprintf("on %s: %s; ip addr add %s dev lo%s%s", rip, farEnd(rip, vip.v6, d.Tunnel), vip.alone(), looseFilter(vip.v6), port)
 		}
 		r.fault(subject, cure, "%d of %s half-open: it does not have the VIP %s, its answers do not reach the clients, or nothing listens there",
 			c.HalfOpen, counted(c.Conns, "connection"), vip)
 	})
 }
 
-// vipOf returns a VIP whose service has the server; "VIP" stands for that of marks.
-func (f *Facts) vipOf(server netip.AddrPort) string {
-	for i := range f.Services {
-		s := &f.Services[i]
-		for j := range s.Destinations {
-			if s.Destinations[j].Addr == server && !s.Key.IsMark() {
-				return s.Key.VIP.Addr().String()
-			}
-		}
+// vipName is a VIP in a cure.
+type vipName struct {
+	addr netip.Addr // invalid: of a firewall mark, any
+	v6   bool
+}
+
+// String returns the address; "VIP" stands for that of a firewall mark.
+func (v vipName) String() string {
+	if v.addr.IsValid() {
+		return v.addr.String()
 	}
 	return "VIP"
 }
 
-// farEnd returns the commands that make the other end of a tunnel on Linux.
-func farEnd(rip netip.Addr, o ipvs.TunnelOptions) string {
+// alone is [alone] for the VIP.
+func (v vipName) alone() string {
+	switch {
+	case v.addr.IsValid():
+		return alone(v.addr)
+	case v.v6:
+		return "VIP/128"
+	}
+	return "VIP/32"
+}
+
+// vipOf returns a VIP whose service has the server with that method.
+func (f *Facts) vipOf(server *ipvs.DestinationStatus) (v vipName) {
+	v.v6 = server.Addr.Addr().Is6()
+	for i := range f.Services {
+		s := &f.Services[i]
+		for j := range s.Destinations {
+			if d := &s.Destinations[j]; d.Addr != server.Addr || d.Method != server.Method {
+				continue
+			}
+			if v.v6 = s.Key.Is6(); !s.Key.IsMark() {
+				return vipName{s.Key.VIP.Addr(), v.v6}
+			}
+		}
+	}
+	return v
+}
+
+// quietVIP returns what keeps a server from telling its neighbours that the VIP is
+// its own. For an address of lo the kernel answers no neighbour discovery elsewhere.
+func quietVIP(v6 bool) string {
+	if v6 {
+		return ""
+	}
+	return "; sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.all.arp_announce=2"
+}
+
+// looseFilter returns what lets packets out of a tunnel in, whose way back is another.
+func looseFilter(v6 bool) string {
+	if v6 {
+		return ""
+	}
+	return "; sysctl -w net.ipv4.conf.all.rp_filter=0"
+}
+
+// farEnd returns the commands that make the other end of a tunnel on Linux, for
+// packets of IPv6 or IPv4 inside.
+func farEnd(rip netip.Addr, inner6 bool, o ipvs.TunnelOptions) string {
+	// What ip link calls the tunnels of either family, and the far end that any sender is.
+	ipip, gre, remote, fou := "ipip", "gre", "any", "ip fou add port"
+	switch {
+	case rip.Is6() && inner6:
+		ipip, gre, remote, fou = "ip6tnl mode ip6ip6", "ip6gre", "::", "ip -6 fou add port"
+	case rip.Is6():
+		ipip, gre, remote, fou = "ip6tnl mode ipip6", "ip6gre", "::", "ip -6 fou add port"
+	case inner6:
+		ipip = "sit"
+	}
+	link := func(kind, more string) string {
+		return fmt.Sprintf("ip link add natlb0 type %s local %s remote %s%s; ip link set natlb0 up", kind, rip, remote, more)
+	}
 	switch {
 	case o.Type == ipvs.TunnelGUE:
-		return fmt.Sprintf("modprobe fou; ip fou add port %d gue; ip link add natlb0 type ipip local %s remote any; ip link set natlb0 up", o.Port, rip)
+		return fmt.Sprintf("modprobe fou; %s %d gue; %s", fou, o.Port, link(ipip, ""))
 	case o.Type == ipvs.TunnelGRE && o.Checksum != ipvs.TunnelNoChecksum:
-		return fmt.Sprintf("ip link add natlb0 type gre local %s remote any icsum; ip link set natlb0 up", rip)
+		return link(gre, " icsum")
 	case o.Type == ipvs.TunnelGRE:
-		return fmt.Sprintf("ip link add natlb0 type gre local %s remote any; ip link set natlb0 up", rip)
+		return link(gre, "")
 	}
-	return fmt.Sprintf("ip link add natlb0 type ipip local %s remote any; ip link set natlb0 up", rip)
+	return link(ipip, "")
 }
 
 // checkLocalServer looks at a server that is an address of the director: what
@@ -71,7 +132,7 @@ func checkLocalServer(f *Facts, s *Server, r *report) {
 				r.fault(s.RIP.String(), fmt.Sprintf("natlb -e %s -r %s -g, with the program on the VIP's own port", words, d.Addr),
 					"is an address of the director itself, which cannot be reached with -m")
 			case !key.IsMark() && !f.local(key.VIP.Addr()):
-				r.fault(s.RIP.String(), fmt.Sprintf("ip addr add %s/32 dev lo, or move the server to another machine", key.VIP.Addr()),
+				r.fault(s.RIP.String(), fmt.Sprintf("ip addr add %s dev lo, or move the server to another machine", alone(key.VIP.Addr())),
 					"is an address of the director itself, and the host does not have the VIP %s", key.VIP.Addr())
 			default:
 				r.ok(s.RIP.String(), "is this machine")

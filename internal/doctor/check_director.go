@@ -90,7 +90,7 @@ func checkCapability(f *Facts, r *report) {
 			r.ok("director", "has %s and %s", raw, admin)
 		}
 		if !slices.Contains(f.Caps, raw) {
-			r.unknown("doctor", "sudo natlb doctor", "has no %s: nobody is asked by ARP or ping", raw)
+			r.unknown("doctor", "sudo natlb doctor", "has no %s: nobody is asked by ARP, neighbour discovery or ping", raw)
 		}
 		return
 	}

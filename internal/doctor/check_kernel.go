@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"natlb/internal/hostnet"
 	"natlb/ipvs"
@@ -71,8 +72,11 @@ func (f *Facts) interference() (why, undo string) {
 				fmt.Sprintf("ip addr del %s dev %s", f.prefixOf(v), v.Local)
 		}
 	}
-	if names := f.forwards(); len(names) > 0 {
+	if len(f.forwards(false)) > 0 {
 		return "the host forwards packets (ip_forward)", "sysctl -w net.ipv4.ip_forward=0"
+	}
+	if names := f.forwards(true); len(names) > 0 && f.uses(true) {
+		return fmt.Sprintf("the host forwards IPv6 packets (net.ipv6.conf.%s.forwarding)", names[0]), "sysctl -w net.ipv6.conf.all.forwarding=0"
 	}
 	return "", ""
 }
@@ -86,12 +90,12 @@ func (f *Facts) prefixOf(v *VIP) string {
 			}
 		}
 	}
-	return v.Addr.String() + "/32"
+	return alone(v.Addr)
 }
 
 // checkRPFilter: natlb's packets never meet the filter, but ARP requests do:
 // where the way back to a server leaves by another interface, a strict filter
-// makes the kernel deaf to it.
+// makes the kernel deaf to it. IPv6 has no such filter.
 func checkRPFilter(f *Facts, r *report) {
 	const strict = 1
 	for i := range f.Links {
@@ -103,7 +107,7 @@ func checkRPFilter(f *Facts, r *report) {
 		harmless := true
 		for j := range f.Servers {
 			s := &f.Servers[j]
-			if l.DIP && !l.VIP && s.Way.Kind == hostnet.Unicast && s.Way.Link != l.Name && contains(l.Addrs, s.RIP) {
+			if s.RIP.Is4() && l.DIP && !l.VIP && s.Way.Kind == hostnet.Unicast && s.Way.Link != l.Name && contains(l.Addrs, s.RIP) {
 				harmless = false
 				r.fault(l.Name, cure, "strict, and the way to %s leaves by %s: the kernel does not answer its ARP", s.RIP, s.Way.Link)
 			}
@@ -121,8 +125,9 @@ func checkRPFilter(f *Facts, r *report) {
 	}
 }
 
+// ownsVIP reports whether a VIP of IPv4 is the host's.
 func (f *Facts) ownsVIP() bool {
-	return slices.ContainsFunc(f.VIPs, func(v VIP) bool { return v.Local != "" })
+	return slices.ContainsFunc(f.VIPs, func(v VIP) bool { return v.Local != "" && v.Addr.Is4() })
 }
 
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
@@ -148,7 +153,7 @@ func checkHostRules(f *Facts, r *report) {
 		}
 	}
 	for _, table := range f.Rules.Legacy {
-		r.warn(table, "iptables-legacy -t "+table+" -S", "rules of iptables-legacy, which the doctor cannot read")
+		r.warn(table, table+" -S", "rules of iptables-legacy, which the doctor cannot read")
 	}
 	if len(r.findings) == 0 {
 		r.ok("", "no rule of the host translates a VIP")
@@ -171,7 +176,7 @@ func checkTranslated(f *Facts, r *report, h *HostRule, vip netip.Addr, sure bool
 func (f *Facts) translated(h *HostRule) (vip netip.Addr, sure bool) {
 	for i := range f.Services {
 		key := f.Services[i].Key
-		if key.IsMark() || h.Port != 0 && key.VIP.Port() != 0 && h.Port != key.VIP.Port() {
+		if key.IsMark() || !h.meets(key.VIP.Addr()) || h.Port != 0 && key.VIP.Port() != 0 && h.Port != key.VIP.Port() {
 			continue
 		}
 		if !h.VIP.IsValid() {
@@ -181,6 +186,12 @@ func (f *Facts) translated(h *HostRule) (vip netip.Addr, sure bool) {
 		}
 	}
 	return vip, false
+}
+
+// meets reports whether packets to an address of that family come by the rule's table.
+func (h *HostRule) meets(vip netip.Addr) bool {
+	family, _, _ := strings.Cut(h.Place, " ")
+	return (family != "ip" || vip.Is4()) && (family != "ip6" || vip.Is6())
 }
 
 // serviceWords returns a service as ipvsadm's options name it.

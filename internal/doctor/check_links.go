@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -34,8 +35,10 @@ func checkLink(f *Facts, l *Link, r *report) {
 		r.fault(l.Name, "ip link set "+l.Name+" up", "is down")
 	case !l.Carrier:
 		r.fault(l.Name, "plug in the cable, or bring up the other end", "is up and has no carrier")
-	case l.DIP && f.dip(l.Name) == "DIP":
+	case l.DIP && !l.has(false) && (f.servesBehind(l.Name, false) || f.uses4()):
 		r.fault(l.Name, "ip addr add DIP/24 dev "+l.Name, "has no IPv4 address: the real servers have no gateway")
+	case l.DIP && !l.has(true) && f.servesBehind(l.Name, true):
+		r.warn(l.Name, "ip addr add DIP/64 dev "+l.Name, "has no global IPv6 address: the real servers have %s as gateway, and errors to them have no source", cmp.Or(addrText(l.Six.LinkLocal), "none"))
 	default:
 		addrs := make([]string, len(l.Addrs))
 		for i, p := range l.Addrs {
@@ -43,6 +46,14 @@ func checkLink(f *Facts, l *Link, r *report) {
 		}
 		r.ok(l.Name, "%s side, up, MTU %d, %s", l.side(), l.MTU, cmp.Or(strings.Join(addrs, " "), "no address"))
 	}
+}
+
+// addrText returns an address as text, empty for none.
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
 
 func (l *Link) side() string {
@@ -115,8 +126,11 @@ func checkMTU(f *Facts, r *report) {
 		s := &f.Servers[i]
 		switch {
 		case s.Fits == 0: // does not answer pings: nothing is known
+		case s.RIP.Is6() && s.Fits < leastMTU6:
+			r.fault(s.RIP.String(), "every link and tunnel on the way must take 1280 bytes: ip link set IF mtu 1280 there",
+				"packets of %d bytes do not arrive, of %d they do: IPv6 needs 1280 on every link", min(s.Way.MTU, leastMTU6), s.Fits)
 		case s.Fits < s.Way.MTU:
-			r.fault(s.RIP.String(), fmt.Sprintf("ip route replace %s/32 %s mtu %d", s.RIP, hop(s), s.Fits),
+			r.fault(s.RIP.String(), fmt.Sprintf("ip route replace %s %s mtu %d", alone(s.RIP), hop(s), s.Fits),
 				"packets of %d bytes do not arrive, of %d they do: a smaller MTU on the way", s.Way.MTU, s.Fits)
 		default:
 			fit++
@@ -160,10 +174,11 @@ func existing(links []Link) (n int) {
 	return n
 }
 
-// forwards returns the names of the links on which the kernel forwards.
-func (f *Facts) forwards() (names []string) {
+// forwards returns the names of the links on which the kernel forwards packets of a
+// family.
+func (f *Facts) forwards(v6 bool) (names []string) {
 	for i := range f.Links {
-		if f.Links[i].Forward {
+		if l := &f.Links[i]; !v6 && l.Forward || v6 && l.Six.Forward {
 			names = append(names, f.Links[i].Name)
 		}
 	}

@@ -86,12 +86,12 @@ func checkRoute(f *Facts, r *report) {
 		case s.Way.Kind != hostnet.Unicast && s.Way.Kind != hostnet.Unreachable:
 			r.fault(subject, "correct the address", "is a %s address", s.Way.Kind)
 		case s.Way.Kind == hostnet.Unreachable:
-			r.fault(subject, fmt.Sprintf("ip route add %s/32 via ROUTER, or an address of its network: ip addr add DIP/24 dev %s", s.RIP, link), "no route")
+			r.fault(subject, fmt.Sprintf("ip route add %s via ROUTER, or an address of its network: ip addr add DIP/%d dev %s", alone(s.RIP), subnet(s.RIP), link), "no route")
 		case there == nil:
-			r.fault(subject, fmt.Sprintf("restart the director with --dip-if %s too, or: ip route replace %s/32 dev %s", s.Way.Link, s.RIP, link),
+			r.fault(subject, fmt.Sprintf("restart the director with --dip-if %s too, or: ip route replace %s dev %s", s.Way.Link, alone(s.RIP), link),
 				"the way leaves by %s, which natlb was not given", s.Way.Link)
 		case !there.DIP:
-			r.fault(subject, fmt.Sprintf("ip route replace %s/32 dev %s, or restart the director with --dip-if %s too", s.RIP, link, s.Way.Link),
+			r.fault(subject, fmt.Sprintf("ip route replace %s dev %s, or restart the director with --dip-if %s too", alone(s.RIP), link, s.Way.Link),
 				"the way leaves by the VIP side (%s)", s.Way.Link)
 		case s.Way.NextHop != s.RIP && f.reaches(s.RIP, ipvs.Route):
 			r.fault(subject, "write -m or -i, or put the server into a network of the director",
@@ -124,39 +124,50 @@ func checkClientRoute(f *Facts, r *report) {
 			vip = f.Links[i].Name
 		}
 	}
-	cure := "ip route replace default via ROUTER dev " + vip
+	if f.uses4() {
+		checkDefault(f, r, &f.Clients, "default route", "ip route replace default via ROUTER dev "+vip)
+	}
+	if f.uses(true) {
+		checkDefault(f, r, &f.Clients6, "default route of IPv6", "ip -6 route replace default via ROUTER dev "+vip)
+	}
+}
+
+// checkDefault looks at the way to clients of one family.
+func checkDefault(f *Facts, r *report, way *Way, what, cure string) {
 	switch {
-	case f.Clients.Kind != hostnet.Unicast:
-		r.warn("", cure, "no default route: only clients of connected networks get answers")
-	case f.link(f.Clients.Link) == nil:
-		r.warn("", cure, "the default route leaves by %s, which natlb was not given: clients beyond it get no answers", f.Clients.Link)
-	case !f.link(f.Clients.Link).VIP:
-		r.warn("", cure, "the default route leaves by the DIP side (%s)", f.Clients.Link)
+	case way.Kind != hostnet.Unicast:
+		r.warn("", cure, "no %s: only clients of connected networks get answers", what)
+	case f.link(way.Link) == nil:
+		r.warn("", cure, "the %s leaves by %s, which natlb was not given: clients beyond it get no answers", what, way.Link)
+	case !f.link(way.Link).VIP:
+		r.warn("", cure, "the %s leaves by the DIP side (%s)", what, way.Link)
 	default:
-		r.ok("", "default route by %s, via %s", f.Clients.Link, f.Clients.NextHop)
+		r.ok("", "%s by %s, via %s", what, way.Link, way.NextHop)
 	}
 }
 
 func checkNeighbour(f *Facts, r *report) {
-	asked := map[netip.Addr]bool{}
+	asked := map[Way]bool{}
 	for i := range f.Servers {
 		s := &f.Servers[i]
-		if s.Way.Kind != hostnet.Unicast || asked[s.Way.NextHop] {
+		// A link-local router means nothing without its link.
+		place := Way{Link: s.Way.Link, NextHop: s.Way.NextHop}
+		if s.Way.Kind != hostnet.Unicast || asked[place] {
 			continue
 		}
-		asked[s.Way.NextHop] = true
+		asked[place] = true
 		who := s.Way.NextHop.String()
 		switch {
 		case len(s.Answers) > 1:
-			r.fault(who, "take the address away from one of them: ip addr del "+who+"/32 dev IF, or the prefix length that it shows",
-				"%d machines answer ARP for it on %s: %s", len(s.Answers), s.Way.Link, macs(s.Answers))
+			r.fault(who, "take the address away from one of them: ip addr del "+alone(s.Way.NextHop)+" dev IF, or the prefix length that it shows",
+				"%d machines answer %s for it on %s: %s", len(s.Answers), resolution(s.Way.NextHop), s.Way.Link, macs(s.Answers))
 		case s.reachable():
 			r.ok(who, "answers on %s", s.Way.Link)
 		case !s.Asked && s.Neighbour != hostnet.NeighbourFailed && s.Neighbour != hostnet.NeighbourIncomplete:
 			r.unknown(who, "", "was not asked")
 		default:
-			r.fault(who, fmt.Sprintf("is it up, on this network, at this address? arping -I %s %s; on it: ip addr", s.Way.Link, who),
-				"does not answer ARP on %s%s", s.Way.Link, f.costOf(s.Way.NextHop))
+			r.fault(who, fmt.Sprintf("is it up, on this network, at this address? %s; on it: ip addr", askFor(s.Way.NextHop, s.Way.Link)),
+				"does not answer %s on %s%s", resolution(s.Way.NextHop), s.Way.Link, f.costOf(s.Way.NextHop))
 		}
 	}
 }
@@ -251,8 +262,8 @@ func checkNearClient(f *Facts, r *report) {
 		}
 		near = true
 		rip := d.Addr.Addr()
-		r.fault(c.NearClient.String(), fmt.Sprintf("ask from another network; or on %s: ip route replace %s/32 via %s",
-			rip, c.NearClient, f.gatewayFor(rip)),
+		r.fault(c.NearClient.String(), fmt.Sprintf("ask from another network; or on %s: ip route replace %s via %s",
+			rip, alone(c.NearClient), f.gatewayFor(rip)),
 			"is a client in the network of %s, which answers it past the director (%d half-open)", rip, c.NearHalfOpen)
 	})
 	if near || !masq {
@@ -301,12 +312,12 @@ func (f *Facts) serverNetworks() (all []netip.Prefix) {
 func (f *Facts) gatewayFor(rip netip.Addr) string {
 	for i := range f.Links {
 		for _, p := range f.Links[i].Addrs {
-			if f.Links[i].DIP && p.Addr().Is4() && p.Masked().Contains(rip) {
+			if f.Links[i].DIP && p.Masked().Contains(rip) {
 				return p.Addr().String()
 			}
 		}
 	}
-	return f.dip(f.dipLink())
+	return f.dip(f.dipLink(), rip.Is6())
 }
 
 // What became of a connection of the doctor's own to a server.
@@ -341,7 +352,7 @@ func checkSilentServer(f *Facts, r *report, d *ipvs.DestinationStatus, waiting i
 	if s == nil || s.Way.Kind != hostnet.Unicast || s.Asked && !s.reachable() {
 		return // no way there: that is the fault, and it is reported
 	}
-	gateway := fmt.Sprintf("on %s: ip route replace default via %s (two network cards: ip rule, see README)", rip, f.gatewayFor(rip))
+	gateway := fmt.Sprintf("on %s: %s route replace default via %s (two network cards: ip rule, see README)", rip, ipCommand(rip), f.gatewayFor(rip))
 	if s.Way.NextHop.IsValid() && s.Way.NextHop != rip {
 		gateway = fmt.Sprintf("make %s and the routers behind it send answers to clients through the director", s.Way.NextHop)
 	}

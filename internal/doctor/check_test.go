@@ -136,7 +136,7 @@ func TestChecks(t *testing.T) {
 			f.Rules.Hostile = []HostRule{{"ip nat X", dnat, netip.MustParsePrefix("10.0.0.0/8"), 80}}
 		}, "host-rules", OK, "no rule", ""},
 		{"egress", func(f *Facts) { f.Rules.Hostile = []HostRule{{"netdev x out", egressDrop, netip.Prefix{}, 0}} }, "host-rules", Warning, "behind natlb", "nft list chain netdev x out"},
-		{"legacy", func(f *Facts) { f.Rules.Legacy = []string{"nat"} }, "host-rules", Warning, "iptables-legacy", "iptables-legacy -t nat -S"},
+		{"legacy", func(f *Facts) { f.Rules.Legacy = []string{"iptables-legacy -t nat"} }, "host-rules", Warning, "iptables-legacy", "iptables-legacy -t nat -S"},
 		{"VIP taken", func(f *Facts) { f.VIPs[0].Owners = []Owner{{"eth0", [6]byte{2, 0, 0, 0, 0, 0xab}}} }, "vip", Fault, "on eth0: 02:00:00:00:00:ab", "ip addr del 192.168.0.178"},
 		{"VIP not asked", func(f *Facts) { f.VIPs[0].Asked = false }, "vip", Unknown, "nobody was asked", ""},
 		{"VIP routed", func(f *Facts) { f.VIPs[0].OnNet = false }, "vip", OK, "a router has to send it", ""},
@@ -305,7 +305,7 @@ func (f *Facts) owes(result string) {
 // TestHealthy: where nothing is wrong there is nothing but ok, from every check
 // that has something to look at.
 func TestHealthy(t *testing.T) {
-	silent := map[string]bool{"namespace": true, "rules-file": true, "arp-ignore": true, "direct": true}
+	silent := map[string]bool{"namespace": true, "rules-file": true, "ipv6": true, "arp-ignore": true, "direct": true}
 	said := map[string]bool{}
 	for _, x := range Examine(healthy()) {
 		said[x.Check] = true

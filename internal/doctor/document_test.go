@@ -22,7 +22,7 @@ func TestChecksAreDocumented(t *testing.T) {
 	for _, c := range Checks {
 		want = append(want, c.Name)
 	}
-	row := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| [^|]+ \\| [^|]+ \\| [^|]+ \\|$")
+	row := regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| [^|]+ \\| [^|]+ \\| [^|]+ \\|$")
 	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
 		got = append(got, m[1])
 	}

@@ -29,6 +29,7 @@ type Facts struct {
 	Census   []control.Census
 	Counters []Counter
 	Clients  Way // where answers to clients beyond the connected networks go
+	Clients6 Way // the same of IPv6
 
 	Rules     HostRules
 	KernelVIP []KernelService // services of the kernel's own IPVS
@@ -76,8 +77,9 @@ type Link struct {
 	Up        bool   // administratively
 	Carrier   bool
 	MTU       int
-	Addrs     []netip.Prefix
+	Addrs     []netip.Prefix // of both families, not link-local ones
 	Forward   bool
+	Six       LinkSix
 	RPFilter  int // net.ipv4.conf: the greater of all and the interface's own
 	ARPIgnore int // the same
 	// Offloads are the switches of ethtool -k by their names; nil: unknown.
@@ -89,14 +91,24 @@ type Link struct {
 	Others []string
 }
 
+// LinkSix is what an interface has of IPv6.
+type LinkSix struct {
+	Disabled  bool // net.ipv6.conf: disable_ipv6
+	Forward   bool // net.ipv6.conf: forwarding
+	MTU       int  // net.ipv6.conf: mtu; 0: unknown
+	LinkLocal netip.Addr
+	Duplicate []netip.Addr // another machine has answered for them (IFA_F_DADFAILED)
+	Tentative []netip.Addr // nobody has answered yet (IFA_F_TENTATIVE)
+}
+
 // VIP is one virtual address.
 type VIP struct {
 	Addr  netip.Addr
 	Local string // the interface whose address it is, or empty
 	OnNet bool   // in a network that is connected to the VIP side
-	// Owners are other machines that answer ARP for it.
+	// Owners are other machines that answer ARP or neighbour discovery for it.
 	Owners []Owner
-	Asked  bool // ARP was asked on every link of the VIP side
+	Asked  bool // it was asked for on every link of the VIP side
 }
 
 // Owner is another machine that says a VIP is its own.
@@ -110,7 +122,7 @@ type Server struct {
 	RIP       netip.Addr
 	Way       Way
 	Neighbour hostnet.NeighbourState // of Way.NextHop, in the kernel's table
-	Asked     bool                   // ARP was asked for Way.NextHop
+	Asked     bool                   // ARP or neighbour discovery has asked for Way.NextHop
 	Answers   [][6]byte              // and the machines that have answered
 	Fits      int                    // bytes of the longest ping that came back uncut, 0: none did
 	// Connect is what came of a connection to its port, by RIP:port, for
@@ -136,8 +148,8 @@ type Counter struct {
 type HostRules struct {
 	Known  bool // nftables could be read
 	Why    string
-	Guard  bool // natlb's table is there
-	Legacy []string
+	Guard  bool     // natlb's table is there
+	Legacy []string // commands that list tables which nftables does not show
 	// Hostile are rules that touch what natlb does.
 	Hostile []HostRule
 }
@@ -181,12 +193,12 @@ func (f *Facts) server(rip netip.Addr) *Server {
 	return nil
 }
 
-// dip returns an address of the director on a link, for cures: what servers
-// have to use as their gateway. DIP stands for it when there is none.
-func (f *Facts) dip(link string) string {
+// dip returns an address of the director on a link, for cures: what servers of a
+// family have to use as their gateway. DIP stands for it when there is none.
+func (f *Facts) dip(link string, v6 bool) string {
 	if l := f.link(link); l != nil {
 		for _, p := range l.Addrs {
-			if p.Addr().Is4() {
+			if p.Addr().Is6() == v6 {
 				return p.Addr().String()
 			}
 		}

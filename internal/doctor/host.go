@@ -57,25 +57,49 @@ func (l *Link) read(dumped netlink.Link, names map[int]string) {
 	l.Up = a.RawFlags&unix.IFF_UP != 0
 	l.Carrier = a.RawFlags&unix.IFF_LOWER_UP != 0
 	l.Packets, l.Lost = losses(a.Statistics)
-	addrs, err := netlink.AddrList(dumped, netlink.FAMILY_V4)
+	addrs, err := netlink.AddrList(dumped, netlink.FAMILY_ALL)
 	if err == nil {
-		for _, a := range addrs {
-			if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok {
-				bits, _ := a.Mask.Size()
-				l.Addrs = append(l.Addrs, netip.PrefixFrom(ip, bits))
-			}
+		for i := range addrs {
+			l.readAddr(&addrs[i])
 		}
 	}
+	l.Six.Disabled, l.Six.Forward, l.Six.MTU = conf6(l.Name, "disable_ipv6") != 0, conf6(l.Name, "forwarding") != 0, conf6(l.Name, "mtu")
 	l.Forward = conf(l.Name, "forwarding") != 0
 	l.RPFilter = max(conf("all", "rp_filter"), conf(l.Name, "rp_filter"))
 	l.ARPIgnore = max(conf("all", "arp_ignore"), conf(l.Name, "arp_ignore"))
 	l.Offloads = offloads(l.Name)
 }
 
+// readAddr notes one address of the link.
+func (l *Link) readAddr(a *netlink.Addr) {
+	ip, ok := netip.AddrFromSlice(a.IP)
+	if !ok {
+		return
+	}
+	ip = ip.Unmap()
+	switch {
+	case a.Flags&unix.IFA_F_DADFAILED != 0:
+		l.Six.Duplicate = append(l.Six.Duplicate, ip)
+	case a.Flags&unix.IFA_F_TENTATIVE != 0 && a.Flags&unix.IFA_F_OPTIMISTIC == 0:
+		l.Six.Tentative = append(l.Six.Tentative, ip)
+	}
+	if ip.Is6() && ip.IsLinkLocalUnicast() {
+		l.Six.LinkLocal = ip
+		return
+	}
+	bits, _ := a.Mask.Size()
+	l.Addrs = append(l.Addrs, netip.PrefixFrom(ip, bits))
+}
+
 // conf reads net.ipv4.conf.LINK.NAME of the calling thread's namespace, 0 when
 // it cannot be read.
-func conf(link, name string) int {
-	b, err := os.ReadFile("/proc/sys/net/ipv4/conf/" + link + "/" + name)
+func conf(link, name string) int { return confOf("ipv4", link, name) }
+
+// conf6 does so for net.ipv6.conf.
+func conf6(link, name string) int { return confOf("ipv6", link, name) }
+
+func confOf(family, link, name string) int {
+	b, err := os.ReadFile("/proc/sys/net/" + family + "/conf/" + link + "/" + name)
 	if err != nil {
 		return 0
 	}
@@ -126,7 +150,7 @@ func (f *Facts) readLosses() {
 func (f *Facts) placeVIPs(view *hostnet.View) {
 	seen := map[netip.Addr]bool{}
 	add := func(vip netip.Addr) {
-		if vip.Is4() && !seen[vip] {
+		if vip.IsValid() && !seen[vip] {
 			seen[vip] = true
 			f.VIPs = append(f.VIPs, VIP{Addr: vip, Local: localLink(view, vip)})
 		}
@@ -153,10 +177,10 @@ func localLink(view *hostnet.View, vip netip.Addr) string {
 	if !view.IsLocal(vip) {
 		return ""
 	}
-	all, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err == nil {
 		for _, a := range all {
-			if ip, _ := netip.AddrFromSlice(a.IP.To4()); ip == vip {
+			if ip, _ := netip.AddrFromSlice(a.IP); ip.Unmap() == vip {
 				if l, ok := view.Link(a.LinkIndex); ok {
 					return l.Name
 				}
@@ -166,17 +190,21 @@ func localLink(view *hostnet.View, vip netip.Addr) string {
 	return "lo"
 }
 
-// somewhere is an address that no network has (RFC 1112 section 4, class E): the
-// way there is the default route.
-var somewhere = netip.AddrFrom4([4]byte{240, 0, 0, 1})
+// somewhere and somewhere6 are addresses that no network has (RFC 1112 section 4, class
+// E; the part of 2000::/3 that nobody has been given): the way there is the default
+// route.
+var (
+	somewhere  = netip.AddrFrom4([4]byte{240, 0, 0, 1})
+	somewhere6 = netip.MustParseAddr("3ffe:ffff:ffff:ffff::1")
+)
 
 // placeServers finds the way to every real server, and back to clients.
 func (f *Facts) placeServers(view *hostnet.View) {
-	f.Clients = wayTo(view, somewhere)
+	f.Clients, f.Clients6 = wayTo(view, somewhere), wayTo(view, somewhere6)
 	for i := range f.Services {
 		for j := range f.Services[i].Destinations {
 			rip := f.Services[i].Destinations[j].Addr.Addr()
-			if rip.Is4() && f.server(rip) == nil {
+			if f.server(rip) == nil {
 				f.Servers = append(f.Servers, Server{RIP: rip, Way: wayTo(view, rip)})
 			}
 		}

@@ -15,8 +15,9 @@ import (
 // The files are those of the calling thread's network namespace: /proc/net
 // would be that of the process.
 const (
-	kernelIPVS  = "/proc/thread-self/net/ip_vs"
-	legacyNames = "/proc/thread-self/net/ip_tables_names"
+	kernelIPVS   = "/proc/thread-self/net/ip_vs"
+	legacyNames  = "/proc/thread-self/net/ip_tables_names"
+	legacyNames6 = "/proc/thread-self/net/ip6_tables_names"
 )
 
 // readKernelIPVS says whether the kernel has IPVS, and which services.
@@ -32,6 +33,7 @@ func readKernelIPVS() (has, unreadable bool, services []KernelService) {
 //
 //	TCP  C0A800B2:0050 rr
 //	  -> C0A83865:1F98      Masq    1      0          0
+//	TCP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0050 rr
 func parseKernelIPVS(text string) (services []KernelService) {
 	protocols := map[string]ipvs.Protocol{"TCP": ipvs.TCP, "UDP": ipvs.UDP, "SCTP": ipvs.SCTP}
 	for line := range strings.Lines(text) {
@@ -39,17 +41,30 @@ func parseKernelIPVS(text string) (services []KernelService) {
 		if len(f) < 2 || protocols[f[0]] == 0 {
 			continue
 		}
-		addr, port, _ := strings.Cut(f[1], ":")
-		ip, err := hex.DecodeString(addr)
-		number, portErr := strconv.ParseUint(port, 16, 16)
-		if err != nil || portErr != nil || len(ip) != 4 {
+		at := strings.LastIndexByte(f[1], ':')
+		if at < 0 {
 			continue
 		}
-		services = append(services, KernelService{
-			protocols[f[0]], netip.AddrPortFrom(netip.AddrFrom4([4]byte(ip)), uint16(number)),
-		})
+		ip, ok := kernelAddr(f[1][:at])
+		number, err := strconv.ParseUint(f[1][at+1:], 16, 16)
+		if err == nil && ok {
+			services = append(services, KernelService{protocols[f[0]], netip.AddrPortFrom(ip, uint16(number))})
+		}
 	}
 	return services
+}
+
+// kernelAddr reads an address: of IPv4 eight digits, of IPv6 in brackets.
+func kernelAddr(text string) (netip.Addr, bool) {
+	if six, ok := strings.CutPrefix(text, "["); ok {
+		ip, err := netip.ParseAddr(strings.TrimSuffix(six, "]"))
+		return ip, err == nil && ip.Is6()
+	}
+	ip, err := hex.DecodeString(text)
+	if err != nil || len(ip) != 4 {
+		return netip.Addr{}, false
+	}
+	return netip.AddrFrom4([4]byte(ip)), true
 }
 
 // readMemory reads /proc/meminfo; the zero Memory when it cannot.

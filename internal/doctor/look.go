@@ -129,7 +129,7 @@ func (f *Facts) lookAtHost(ctx context.Context, client *control.Client) error {
 	f.placeVIPs(view)
 	f.placeServers(view)
 	if slices.Contains(f.Caps, "cap_net_raw") {
-		f.askByARP(ctx)
+		f.askNeighbours(ctx)
 		f.pingServers(ctx)
 	}
 	if client != nil {

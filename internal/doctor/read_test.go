@@ -28,6 +28,10 @@ TCP  C0A800B2:0050 rr persistent 300
   -> C0A83865:1F98      Masq    1      0          0
 UDP  C0A800B2:0035 wlc
 TCP  [2001:0db8:0000:0000:0000:0000:0000:0001]:0050 rr
+  -> [2001:0db8:0000:0000:0000:0000:0000:0002]:0050      Masq    1      0          0
+TCP  [2001:0db8::zz]:0050 rr
+TCP  [10.0.0.1]:0050 rr
+TCP  2001:0db8:0000:0000:0000:0000:0000:0001 rr
 FWM  00000001 rr
 TCP  C0A800B2:xyz rr
 TCP  C0A8:0050 rr
@@ -36,6 +40,7 @@ TCP
 	want := []KernelService{
 		{ipvs.TCP, netip.MustParseAddrPort("192.168.0.178:80")},
 		{ipvs.UDP, netip.MustParseAddrPort("192.168.0.178:53")},
+		{ipvs.TCP, netip.MustParseAddrPort("[2001:db8::1]:80")},
 	}
 	if diff := cmp.Diff(want, parseKernelIPVS(text), values); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
@@ -57,6 +62,10 @@ func TestHostileRules(t *testing.T) {
 	policy := nftables.ChainPolicyDrop
 
 	ip := &nftables.Chain{Name: "pre", Table: &nftables.Table{Name: "nat", Family: nftables.TableFamilyIPv4}, Hooknum: nftables.ChainHookPrerouting}
+	ip6 := &nftables.Chain{Name: "pre", Table: &nftables.Table{Name: "nat", Family: nftables.TableFamilyIPv6}, Hooknum: nftables.ChainHookPrerouting}
+	both := &nftables.Chain{Name: "pre", Table: &nftables.Table{Name: "nat", Family: nftables.TableFamilyINet}, Hooknum: nftables.ChainHookPrerouting}
+	daddr6 := &expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16, DestRegister: 1}
+	mask6 := &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 16, Mask: append([]byte{0xff, 0xff, 0xff, 0xff}, make([]byte, 12)...)}
 	netdev := &nftables.Table{Name: "t", Family: nftables.TableFamilyNetdev}
 	out := &nftables.Chain{Name: "out", Table: netdev, Hooknum: nftables.ChainHookEgress}
 	closed := &nftables.Chain{Name: "out", Table: netdev, Hooknum: nftables.ChainHookEgress, Policy: &policy}
@@ -75,6 +84,12 @@ func TestHostileRules(t *testing.T) {
 		{"other than", ip, []expr.Any{daddr, isNot(192, 168, 0, 178), nat}, []HostRule{{place, dnat, netip.Prefix{}, 0}}},
 		{"source", ip, []expr.Any{&expr.Payload{Base: expr.PayloadBaseNetworkHeader, Offset: 12, Len: 4, DestRegister: 1}, is(192, 168, 0, 178), nat}, []HostRule{{place, dnat, netip.Prefix{}, 0}}},
 		{"source NAT", ip, []expr.Any{daddr, is(192, 168, 0, 178), &expr.NAT{Type: expr.NATTypeSourceNAT}}, nil},
+		{"IPv6", ip6, []expr.Any{daddr6, is(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), dport, is(0, 80), nat},
+			[]HostRule{{"ip6 nat pre", dnat, netip.MustParsePrefix("2001:db8::1/128"), 80}}},
+		{"IPv6, a network", both, []expr.Any{daddr6, mask6, is(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), nat},
+			[]HostRule{{"inet nat pre", dnat, netip.MustParsePrefix("2001:db8::/32"), 0}}},
+		{"IPv6, not the destination", ip6, []expr.Any{daddr, is(0, 0, 0, 1), nat}, []HostRule{{"ip6 nat pre", dnat, netip.Prefix{}, 0}}},
+		{"IPv4 in a table of both", both, []expr.Any{daddr, is(192, 168, 0, 178), nat}, []HostRule{{"inet nat pre", dnat, netip.MustParsePrefix("192.168.0.178/32"), 0}}},
 		{"redirect", ip, []expr.Any{dport, is(0, 80), &expr.Redir{}}, []HostRule{{place, redirect, netip.Prefix{}, 80}}},
 		{"tproxy", ip, []expr.Any{&expr.TProxy{}}, []HostRule{{place, tproxy, netip.Prefix{}, 0}}},
 		{"iptables", ip, []expr.Any{daddr, is(192, 168, 0, 178), &expr.Match{Name: "tcp", Info: &xt.Tcp{DstPorts: [2]uint16{80, 80}}}, &expr.Target{Name: "REDIRECT"}},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables"
@@ -27,13 +28,12 @@ const (
 // readRules reads the host's nftables, iptables-nft included, in the calling
 // thread's namespace. It needs CAP_NET_ADMIN.
 func readRules() (h HostRules) {
-	if b, err := os.ReadFile(legacyNames); err == nil {
-		for _, table := range strings.Fields(string(b)) {
-			if table == "nat" {
-				h.Legacy = append(h.Legacy, table)
-			}
+	for command, names := range map[string]string{"iptables-legacy": legacyNames, "ip6tables-legacy": legacyNames6} {
+		if b, err := os.ReadFile(names); err == nil && slices.Contains(strings.Fields(string(b)), "nat") {
+			h.Legacy = append(h.Legacy, command+" -t nat")
 		}
 	}
+	slices.Sort(h.Legacy)
 	conn, err := nftables.New()
 	if err != nil {
 		h.Why = err.Error()
@@ -71,7 +71,7 @@ func hostileRules(c *nftables.Chain, rules []*nftables.Rule) (out []HostRule) {
 	for _, r := range rules {
 		does := translation(r.Exprs)
 		if does != "" {
-			vip, port := destination(r.Exprs)
+			vip, port := destination(c.Table.Family, r.Exprs)
 			out = append(out, HostRule{Place: place, Does: does, VIP: vip, Port: port})
 		}
 		for _, e := range r.Exprs {
@@ -126,9 +126,9 @@ func translation(exprs []expr.Any) string {
 	return ""
 }
 
-// destination returns what a rule asks of the destination address and port, as
-// far as it is written as a comparison.
-func destination(exprs []expr.Any) (vip netip.Prefix, port uint16) {
+// destination returns what a rule of a table of that family asks of the destination
+// address and port, as far as it is written as a comparison.
+func destination(family nftables.TableFamily, exprs []expr.Any) (vip netip.Prefix, port uint16) {
 	loaded := map[uint32]*expr.Payload{}
 	masks := map[uint32][]byte{}
 	for _, e := range exprs {
@@ -146,8 +146,8 @@ func destination(exprs []expr.Any) (vip netip.Prefix, port uint16) {
 			p := loaded[e.Register]
 			switch {
 			case p == nil || e.Op != expr.CmpOpEq:
-			case p.Base == expr.PayloadBaseNetworkHeader && p.Offset == 16 && p.Len <= 4 && int(p.Len) == len(e.Data):
-				vip = prefixOf(e.Data, masks[e.Register])
+			case p.Base == expr.PayloadBaseNetworkHeader && isDestination(family, p) && int(p.Len) == len(e.Data):
+				vip = prefixOf(e.Data, masks[e.Register], p.Offset == destination6)
 			case p.Base == expr.PayloadBaseTransportHeader && p.Offset == 2 && len(e.Data) == 2 && masks[e.Register] == nil:
 				port = binary.BigEndian.Uint16(e.Data)
 			}
@@ -156,9 +156,27 @@ func destination(exprs []expr.Any) (vip netip.Prefix, port uint16) {
 	return vip, port
 }
 
+// Where the destination is in the headers of either family.
+const (
+	destination4 = 16
+	destination6 = 24
+)
+
+// isDestination reports whether p is the destination address, or its first bytes, in
+// a table of that family; one of both families has asked which it is.
+func isDestination(family nftables.TableFamily, p *expr.Payload) bool {
+	switch p.Offset {
+	case destination4:
+		return p.Len <= 4 && family != nftables.TableFamilyIPv6
+	case destination6:
+		return p.Len <= 16 && family != nftables.TableFamilyIPv4
+	}
+	return false
+}
+
 // prefixOf reads a comparison with the first bytes of an address, masked or not.
-func prefixOf(data, mask []byte) netip.Prefix {
-	var ip [4]byte
+func prefixOf(data, mask []byte, v6 bool) netip.Prefix {
+	var ip [16]byte
 	copy(ip[:], data)
 	bits := 8 * len(data)
 	if mask != nil {
@@ -169,7 +187,10 @@ func prefixOf(data, mask []byte) netip.Prefix {
 			}
 		}
 	}
-	return netip.PrefixFrom(netip.AddrFrom4(ip), min(bits, 32)).Masked()
+	if v6 {
+		return netip.PrefixFrom(netip.AddrFrom16(ip), min(bits, 128)).Masked()
+	}
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte(ip[:4])), min(bits, 32)).Masked()
 }
 
 // matchedPort returns the one destination port that iptables' -m tcp or -m udp

@@ -291,34 +291,39 @@ var ailments = []ailment{
 		}},
 }
 
+// cures seeds an ailment and checks that the doctor finds it, and that it is gone after
+// its cure.
+func cures(t *testing.T, c *lab.Course, d *director, a ailment) {
+	t.Helper()
+	a.seed(t, c, d)
+	level := a.level
+	if level == "" {
+		level = "fault"
+	}
+	got := examine(t, c.Director, d.socket)
+	f := got.find(t, a.check, level, a.subject)
+	if !strings.Contains(f.Text, a.says) || f.Cure == "" {
+		t.Errorf("the doctor says %q, cure %q; want %q and a cure", f.Text, f.Cure, a.says)
+	}
+	if a.cured != nil {
+		a.cured(t, c, d, f)
+	} else {
+		shell(t, c.Director, d.socket, f.Cure)
+	}
+	got = examine(t, c.Director, d.socket)
+	for _, left := range got.Findings {
+		if left.Level == "fault" || left.Check == a.check && left.Level == level && left.Subject == a.subject {
+			t.Errorf("after the cure %q: %s %s %s", f.Cure, left.Check, left.Subject, left.Text)
+		}
+	}
+}
+
 // TestDoctorFinds: every ailment is found, and gone after its cure.
 func TestDoctorFinds(t *testing.T) {
 	c, d := patient(t, lab.CourseOptions{Clients: 2})
 	well(t, c, d)
 	for _, a := range ailments {
-		t.Run(a.name, func(t *testing.T) {
-			a.seed(t, c, d)
-			level := a.level
-			if level == "" {
-				level = "fault"
-			}
-			got := examine(t, c.Director, d.socket)
-			f := got.find(t, a.check, level, a.subject)
-			if !strings.Contains(f.Text, a.says) || f.Cure == "" {
-				t.Errorf("the doctor says %q, cure %q; want %q and a cure", f.Text, f.Cure, a.says)
-			}
-			if a.cured != nil {
-				a.cured(t, c, d, f)
-			} else {
-				shell(t, c.Director, d.socket, f.Cure)
-			}
-			got = examine(t, c.Director, d.socket)
-			for _, left := range got.Findings {
-				if left.Level == "fault" || left.Check == a.check && left.Level == level && left.Subject == a.subject {
-					t.Errorf("after the cure %q: %s %s %s", f.Cure, left.Check, left.Subject, left.Text)
-				}
-			}
-		})
+		t.Run(a.name, func(t *testing.T) { cures(t, c, d, a) })
 	}
 	checkBalanced(t, c)
 }

@@ -15,7 +15,8 @@ func (e *Env) doctor() *cobra.Command {
 		Use:   "doctor [--vip-if IF --dip-if IF] [--rules FILE]",
 		Short: "say what is wrong with director and host, and what cures it",
 		Long: `natlb doctor looks at the running director and its host: one line for each fact,
-and below each fault its cure. It changes nothing; it asks by ARP and ping.
+and below each fault its cure. It changes nothing; it asks by ARP,
+neighbour discovery and ping.
 Before there is a director, --vip-if, --dip-if and --rules say what it will be
 given. The exit status is 0 without faults, 1 with some.`,
 		Args: cobra.NoArgs,
