@@ -35,9 +35,11 @@ func checkLink(f *Facts, l *Link, r *report) {
 		r.fault(l.Name, "ip link set "+l.Name+" up", "is down")
 	case !l.Carrier:
 		r.fault(l.Name, "plug in the cable, or bring up the other end", "is up and has no carrier")
-	case l.DIP && !l.has(false) && (f.servesBehind(l.Name, false) || f.uses4()):
+	case l.DIP && len(f.Servers) == 0 && len(l.Addrs) == 0:
+		r.fault(l.Name, "ip addr add DIP/24 dev "+l.Name, "has no address: the real servers have no gateway")
+	case f.misses(l, false):
 		r.fault(l.Name, "ip addr add DIP/24 dev "+l.Name, "has no IPv4 address: the real servers have no gateway")
-	case l.DIP && !l.has(true) && f.servesBehind(l.Name, true):
+	case f.misses(l, true):
 		r.warn(l.Name, "ip addr add DIP/64 dev "+l.Name, "has no global IPv6 address: the real servers have %s as gateway, and errors to them have no source", cmp.Or(addrText(l.Six.LinkLocal), "none"))
 	default:
 		addrs := make([]string, len(l.Addrs))

@@ -94,6 +94,14 @@ func TestChecks(t *testing.T) {
 		{"down", func(f *Facts) { f.Links[1].Up = false }, "interface", Fault, "is down", "ip link set eth1 up"},
 		{"no carrier", func(f *Facts) { f.Links[1].Carrier = false }, "interface", Fault, "no carrier", "cable"},
 		{"no DIP", func(f *Facts) { f.Links[1].Addrs = nil }, "interface", Fault, "no IPv4 address", "ip addr add DIP/24 dev eth1"},
+		{"no DIP for IPv4, which nobody wants", func(f *Facts) {
+			f.Links[1].Addrs, f.Servers = []netip.Prefix{netip.MustParsePrefix("2001:db8::1/64")}, nil
+		}, "interface", OK, "2001:db8::1/64", ""},
+		{"a DIP side for each family", func(f *Facts) {
+			f.Links = append(f.Links, f.Links[1])
+			f.Links[2].Name, f.Links[2].Addrs = "eth2", []netip.Prefix{netip.MustParsePrefix("2001:db8::1/64")}
+		}, "interface", OK, "2001:db8::1/64", ""},
+		{"no DIP, no server", func(f *Facts) { f.Links[1].Addrs, f.Servers = nil, nil }, "interface", Fault, "has no address", "ip addr add DIP"},
 		{"LRO", func(f *Facts) { f.Links[0].Offloads = map[string]bool{"rx-lro": true} }, "offload", Fault, "LRO is on", "ethtool -K eth0 lro off"},
 		{"GRO off", func(f *Facts) {
 			f.Links[0].Offloads = map[string]bool{"tx-checksum-ipv4": true, "tx-tcp-segmentation": true}

@@ -49,7 +49,7 @@ func askFor(a netip.Addr, link string) string {
 // uses reports whether a service, a VIP or a real server is of a family.
 func (f *Facts) uses(v6 bool) bool {
 	return slices.ContainsFunc(f.VIPs, func(v VIP) bool { return v.Addr.Is6() == v6 }) ||
-		slices.ContainsFunc(f.Servers, func(s Server) bool { return s.RIP.Is6() == v6 }) ||
+		f.serves(v6) ||
 		slices.ContainsFunc(f.Services, func(s ipvs.ServiceStatus) bool { return s.Key.Is6() == v6 })
 }
 
@@ -57,9 +57,18 @@ func (f *Facts) uses(v6 bool) bool {
 // be for.
 func (f *Facts) uses4() bool { return f.uses(false) || !f.uses(true) }
 
-// servesBehind reports whether a real server of a family is beyond a link.
-func (f *Facts) servesBehind(link string, v6 bool) bool {
-	return slices.ContainsFunc(f.Servers, func(s Server) bool { return s.RIP.Is6() == v6 && s.Way.Link == link })
+// serves reports whether there is a real server of a family.
+func (f *Facts) serves(v6 bool) bool {
+	return slices.ContainsFunc(f.Servers, func(s Server) bool { return s.RIP.Is6() == v6 })
+}
+
+// misses reports whether a link of the DIP side has no address of a family that real
+// servers have, unless all of these are beyond its other links.
+func (f *Facts) misses(l *Link, v6 bool) bool {
+	return l.DIP && !l.has(v6) && slices.ContainsFunc(f.Servers, func(s Server) bool {
+		other := f.link(s.Way.Link)
+		return s.RIP.Is6() == v6 && (other == nil || other == l || !other.DIP)
+	})
 }
 
 // has reports whether the link has an address of a family that is not link-local.
