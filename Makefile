@@ -80,6 +80,7 @@ e2e-shards: ## the end-to-end tests with four shards
 golden: ## rewrite the golden files from what the code prints now; look at git diff afterwards
 	go test ./internal/ipvsadm -update
 	go test ./internal/replay -run Golden -update
+	go test ./internal/e2e -run ForwardingTable -update
 	go test ./cmd/natlb -run ReplayPage -update
 	@git diff --stat -- '*.golden' internal/replay/testdata docs/replay.md 2>/dev/null || true
 

@@ -154,7 +154,7 @@ func TestSmallSides(t *testing.T) {
 // content, and closes the connection when it has read something else.
 func serveMirror(t *testing.T, n *lab.Namespace, content []byte) (port string) {
 	t.Helper()
-	l, err := n.Listen("tcp4", ":0")
+	l, err := n.Listen("tcp", ":0")
 	must(t, err)
 	var wg sync.WaitGroup
 	t.Cleanup(func() {
@@ -184,7 +184,7 @@ func serveMirror(t *testing.T, n *lab.Namespace, content []byte) (port string) {
 // goroutine may call it.
 func exchange(t *testing.T, n *lab.Namespace, address string, content []byte) {
 	t.Helper()
-	conn, err := n.Dial(within(t, 10*time.Second), "tcp4", netip.AddrPort{}, address)
+	conn, err := n.Dial(within(t, 10*time.Second), "tcp", netip.AddrPort{}, address)
 	if err != nil {
 		t.Error(err)
 		return

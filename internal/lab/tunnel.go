@@ -27,25 +27,19 @@ const (
 var ErrNoTUN = errors.New("lab: no /dev/net/tun")
 
 // Unwrapper is the far end of a tunnel for kernels without tunnel devices: it
-// reads outer packets by a socket, whole, as the kernel puts fragments together,
-// and gives the inner ones to a tun device. It never sends any.
+// reads outer packets of both families by sockets, whole, as the kernel puts
+// fragments together, and gives the inner ones, of both families too, to a tun
+// device. It never sends any.
 type Unwrapper struct {
-	outer net.PacketConn
+	outer []net.PacketConn
 	tun   *os.File
-	done  chan error
+	done  chan error // what each reader ended with
 }
 
 // Unwrap starts an unwrapper inside the namespace, with a tun device of that name.
 // port is GUE's. Reverse-path filters are the caller's business.
 func Unwrap(n *Namespace, device string, kind TunnelKind, port uint16) (*Unwrapper, error) {
-	network, address := "ip4:4", "0.0.0.0"
-	switch kind {
-	case GRE, GREChecksum:
-		network = "ip4:47"
-	case GUE:
-		network, address = "udp4", "0.0.0.0:"+strconv.Itoa(int(port))
-	}
-	outer, err := n.ListenPacket(network, address)
+	outer, err := listenOuter(n, kind, port)
 	if err != nil {
 		return nil, fmt.Errorf("lab: %s: %w", n.name, err)
 	}
@@ -54,12 +48,58 @@ func Unwrap(n *Namespace, device string, kind TunnelKind, port uint16) (*Unwrapp
 		err = n.SetUp(device, true)
 	}
 	if err != nil {
-		outer.Close()
+		closeAll(outer)
 		return nil, err
 	}
-	u := &Unwrapper{outer: outer, tun: tun, done: make(chan error, 1)}
-	go func() { u.done <- u.unwrap(kind) }()
+	u := &Unwrapper{outer: outer, tun: tun, done: make(chan error, len(outer))}
+	for _, conn := range outer {
+		go func() { u.done <- u.unwrap(conn, kind) }()
+	}
 	return u, nil
+}
+
+// listenOuter opens the sockets that the outer packets of a kind come to.
+func listenOuter(n *Namespace, kind TunnelKind, port uint16) (outer []net.PacketConn, err error) {
+	networks, at := []string{"ip4:4", "ip4:41", "ip6:4", "ip6:41"}, ""
+	switch kind {
+	case GRE, GREChecksum:
+		networks = []string{"ip4:47", "ip6:47"}
+	case GUE:
+		networks, at = []string{"udp4", "udp6"}, ":"+strconv.Itoa(int(port))
+	}
+	for _, network := range networks {
+		conn, err := n.ListenPacket(network, at)
+		if err == nil && network == "udp6" {
+			if err = takeNoChecksum(conn); err != nil {
+				conn.Close()
+			}
+		}
+		if err != nil {
+			closeAll(outer)
+			return nil, err
+		}
+		outer = append(outer, conn)
+	}
+	return outer, nil
+}
+
+// takeNoChecksum lets datagrams over IPv6 in that have none, as RFC 6935 has it for
+// tunnels.
+func takeNoChecksum(conn net.PacketConn) error {
+	raw, err := conn.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var optErr error
+	err = raw.Control(func(fd uintptr) { optErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_NO_CHECK6_RX, 1) })
+	return errors.Join(err, optErr)
+}
+
+func closeAll(conns []net.PacketConn) (err error) {
+	for _, c := range conns {
+		err = errors.Join(err, c.Close())
+	}
+	return err
 }
 
 func openTUN(n *Namespace, device string) (*os.File, error) {
@@ -85,10 +125,10 @@ func openTUN(n *Namespace, device string) (*os.File, error) {
 
 // unwrap runs until the socket is closed. What is not of its kind is dropped, as a
 // tunnel device would.
-func (u *Unwrapper) unwrap(kind TunnelKind) error {
+func (u *Unwrapper) unwrap(outer net.PacketConn, kind TunnelKind) error {
 	buf := make([]byte, 1<<16)
 	for {
-		size, _, err := u.outer.ReadFrom(buf)
+		size, _, err := outer.ReadFrom(buf)
 		if err != nil {
 			return err
 		}
@@ -102,20 +142,26 @@ func (u *Unwrapper) unwrap(kind TunnelKind) error {
 // innerPacket returns what is behind the outer IP (or UDP) header and the tunnel's
 // own; nil where that is not as it should be.
 func innerPacket(kind TunnelKind, b []byte) []byte {
-	const toIPv4, withSum, gue = 0x0000_0800, 0x8000_0800, 0x0004_0000
-	word := uint32(0)
-	if len(b) >= 8 {
-		word = binary.BigEndian.Uint32(b)
-	}
-	switch {
-	case kind == IPIP:
+	const withSum = 0x8000_0000
+	if kind == IPIP {
 		return b
-	case kind == GRE && word == toIPv4, kind == GUE && word == gue:
+	}
+	if len(b) < 8 {
+		return nil
+	}
+	switch word := binary.BigEndian.Uint32(b); {
+	case kind == GRE && isPacket(b[4:], word, 0x0800, 0x86dd), kind == GUE && isPacket(b[4:], word, 4<<16, 41<<16):
 		return b[4:]
-	case kind == GREChecksum && word == withSum && sum(b) == 0xffff:
+	case kind == GREChecksum && isPacket(b[8:], word, withSum|0x0800, withSum|0x86dd) && sum(b) == 0xffff:
 		return b[8:]
 	}
 	return nil
+}
+
+// isPacket reports whether inner is a packet of the family that a header names: as
+// v4 or as v6.
+func isPacket(inner []byte, header, v4, v6 uint32) bool {
+	return len(inner) > 0 && (header == v4 && inner[0]>>4 == 4 || header == v6 && inner[0]>>4 == 6)
 }
 
 // sum is the ones' complement sum of RFC 1071.
@@ -130,9 +176,11 @@ func sum(b []byte) uint16 {
 
 // Close ends it; the tun device goes.
 func (u *Unwrapper) Close() error {
-	err := u.outer.Close()
-	if read := <-u.done; !errors.Is(read, net.ErrClosed) {
-		err = errors.Join(err, read)
+	err := closeAll(u.outer)
+	for range u.outer {
+		if read := <-u.done; !errors.Is(read, net.ErrClosed) {
+			err = errors.Join(err, read)
+		}
 	}
 	return errors.Join(err, u.tun.Close())
 }
