@@ -27,6 +27,12 @@ const tapRules = `-A -t 10.10.1.1:80 -s rr
 -A -f 7 -s rr
 -a -f 7 -r 10.20.0.12 -m
 mark -A PREROUTING -d 10.10.1.7 -j MARK --set-mark 7
+-A -t [fd10::101]:80 -s rr
+-a -t [fd10::101]:80 -r [fd20::11]:8080 -m
+-a -t [fd10::101]:80 -r [fd20::12]:8080 -m
+-A -f 7 -6 -s rr
+-a -f 7 -6 -r fd20::12 -m
+mark -6 -A PREROUTING -d fd10::107 -j MARK --set-mark 7
 `
 
 // tapWorld is a world with a tap on it.
@@ -190,6 +196,53 @@ func TestTapFilter(t *testing.T) {
 					t.Errorf("packet %d, %v: tapped %q", i, v, lines)
 				} else if seen && len(lines) != 2 {
 					t.Errorf("packet %d, %v: tapped %q, want what came and what was sent", i, v, lines)
+				}
+			}
+		})
+	}
+}
+
+// TestTapOfIPv6: so are frames of IPv6, with whole addresses, and a mark's service of
+// the one family is not that of the other.
+func TestTapOfIPv6(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		filter dataplane.TapFilter
+		want   []int // of the packets below
+	}{
+		{"all", dataplane.TapFilter{}, []int{0, 1, 2, 3, 4, 5, 6}},
+		{"service", dataplane.TapFilter{Service: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: netip.MustParseAddrPort("[fd10::101]:80")}}, []int{0, 1, 2}},
+		{"mark", dataplane.TapFilter{Service: ipvs.ServiceKey{Mark: 7}}, []int{6}},
+		{"mark of IPv6", dataplane.TapFilter{Service: ipvs.ServiceKey{Mark: 7, V6: true}}, []int{3}},
+		{"server", dataplane.TapFilter{Server: netip.MustParseAddrPort("[fd20::12]:8080")}, []int{0, 2}},
+		{"server on any port", dataplane.TapFilter{Server: netip.MustParseAddrPort("[fd20::12]:0")}, []int{0, 2, 3}},
+		{"client", dataplane.TapFilter{Client: netip.MustParsePrefix("fd10::2:2/128")}, []int{1}},
+		{"network of clients", dataplane.TapFilter{Client: netip.MustParsePrefix("fd10::2:0/112")}, []int{0, 1, 2, 3, 4, 5}},
+		{"network of IPv4", dataplane.TapFilter{Client: netip.MustParsePrefix("0.0.0.0/0")}, []int{6}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, tap := tapWorld(t, tt.filter, 0, nil)
+			client, vip := netip.MustParseAddr("fd10::2:1"), netip.MustParseAddr("fd10::101")
+			const first = " TCP [fd10::2:1]:4000 [fd10::101]:80 [fd20::12]:8080 SYN_RECV "
+			for i, p := range []struct {
+				frame     dataplane.Frame
+				came, out string // what the tap says of it, coming and going; "" where that is not IPv6's
+			}{
+				{tcpTo(w, "[fd10::2:1]:4000", "[fd10::101]:80", "S"), "vip forward" + first + "new", "> dip forward" + first + "new"},
+				{tcpTo(w, "[fd10::2:2]:4000", "[fd10::101]:80", "S"), "", ""},
+				{tcpReply(w, "[fd20::12]:8080", "[fd10::2:1]:4000", "SA"), "dip forward" + first, "> vip forward" + first},
+				{tcpTo(w, "[fd10::2:1]:4003", "[fd10::107]:81", "S"), "", ""},
+				{tcpTo(w, "[fd10::2:1]:4001", "[fd10::101]:81", "S"), "vip answer-reset", "> vip answer-reset"},
+				{frame(vipLink, packettest.NeighbourSolicitation(packettest.NeighbourMAC(client), client, vip)), "vip answer-nd", "> vip answer-nd"},
+				{tcpTo(w, "10.10.2.1:4003", "10.10.1.7:81", "S"), "", ""},
+			} {
+				v := w.batch(p.frame)[0]
+				lines := tapped(tap)
+				switch seen := slices.Contains(tt.want, i); {
+				case seen != (len(lines) == 2):
+					t.Errorf("packet %d, %v: tapped %q", i, v, lines)
+				case seen && p.came != "" && (lines[0] != p.came || lines[1] != p.out):
+					t.Errorf("packet %d: tapped %q, want %q and %q", i, lines, p.came, p.out)
 				}
 			}
 		})

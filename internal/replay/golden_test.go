@@ -21,7 +21,7 @@ type scene struct {
 	play  func(*stage)
 }
 
-func scenes() []scene { return slices.Concat(shapes, corners) }
+func scenes() []scene { return slices.Concat(shapes, corners, ipv6) }
 
 // perform plays a scene.
 func (c *scene) perform(tb testing.TB) *stage {

@@ -65,9 +65,11 @@ func recordedRules(t *testing.T, path string) *ipvsadm.Rules {
 // are known is tested with it.
 func TestOracle(t *testing.T) {
 	captures, err := filepath.Glob(filepath.Join(oracle, "pcaps/*/[ow]-cap-*.vip.pcap"))
-	captures = append(captures, filepath.Join(oracle, "pcaps/open/o6-sctp-cap.vip.pcap"))
-	if err != nil || len(captures) < 15 {
-		t.Fatalf("%d recordings (%v), want seven of each set, and SCTP", len(captures), err)
+	for _, name := range []string{"o6-sctp-cap", "o6-cap-tcp", "o6-cap-udp"} {
+		captures = append(captures, filepath.Join(oracle, "pcaps/open", name+".vip.pcap"))
+	}
+	if err != nil || len(captures) < 17 {
+		t.Fatalf("%d recordings (%v), want seven of each set, SCTP and IPv6", len(captures), err)
 	}
 	for _, capture := range captures {
 		dir, name := filepath.Split(strings.TrimSuffix(capture, ".vip.pcap"))
@@ -111,10 +113,14 @@ func (s *sent) Packet(link uint8, p *pcapfile.Packet, _ func() string) error {
 	return nil
 }
 
-// textOf returns a frame as text, an IPv4 packet without what may differ between a kernel and
+// textOf returns a frame as text, an IP packet without what may differ between a kernel and
 // natlb: MAC addresses, Ethernet padding, and the ident field of an echo reply,
 // which the director makes itself.
 func textOf(frame []byte) string {
+	if len(frame) > 54 && be.Uint16(frame[12:]) == 0x86dd {
+		b := frame[:min(54+int(be.Uint16(frame[18:])), len(frame))]
+		return fmt.Sprintf("%s %x", packettest.Describe(b), b[14:])
+	}
 	if len(frame) < 34 || be.Uint16(frame[12:]) != 0x0800 {
 		return fmt.Sprintf("%x", frame)
 	}

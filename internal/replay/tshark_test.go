@@ -72,6 +72,9 @@ func TestDecodeIsWiresharks(t *testing.T) {
 	w := pcapfile.NewWriter(f, pcapfile.Ethernet)
 	var want []string
 	for _, c := range scenes() {
+		if c.name == "ipv6-tunnels" { // Wireshark looks into them
+			continue
+		}
 		s := c.perform(t)
 		runFiles(t, &c, s.file(VIPSide), s.file(DIPSide), func(cfg *Config) {
 			cfg.Sink = sinkFunc(func(_ uint8, p *pcapfile.Packet) error {
@@ -83,7 +86,7 @@ func TestDecodeIsWiresharks(t *testing.T) {
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-r", path, "-o", "ip.defragment:FALSE", "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,"}
+	args := []string{"-r", path, "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,"}
 	for _, n := range names {
 		// Where Wireshark numbers from the raw ones, it has these for all packets.
 		args = append(args, "-e", strings.TrimSuffix(n, "_raw"))
