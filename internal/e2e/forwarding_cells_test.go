@@ -145,7 +145,6 @@ func (f *forwarding) checkTCP(t *testing.T) {
 	mirror := netip.MustParseAddrPort(net.JoinHostPort(f.vip.String(), serveMirror(t, f.ends[0], content)))
 	f.serve("-t", mirror.Port(), f.rips[0])
 	exchange(t, f.c.Clients[0], mirror.String(), content)
-	f.d.ctl(fmt.Sprintf("-D -t %v", mirror))
 }
 
 // checkUDP has datagrams of one frame and of several come back.
@@ -169,7 +168,6 @@ func (f *forwarding) checkUnreachable(t *testing.T) {
 	if err := ask(t, conn, 5); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("a port where nobody listens: %v, want %v", err, syscall.ECONNREFUSED)
 	}
-	f.d.ctl(fmt.Sprintf("-D -u %v", f.at(54)))
 }
 
 // checkTooBig narrows the way to the server: a client that lets nobody cut its
