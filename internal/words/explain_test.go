@@ -18,6 +18,7 @@ import (
 	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
 	"natlb/internal/packettest"
+	"natlb/rewrite"
 )
 
 var update = flag.Bool("update", false, "write what is printed to testdata")
@@ -47,10 +48,16 @@ const benchRules = `-A -t 10.10.1.1:80 -s wlc -p 300 -M 255.255.255.0
 -a --sctp-service 10.10.1.5:2905 -r 10.20.0.11 -m
 -A -f 7 -s none
 mark -A PREROUTING -d 10.10.1.3 -j MARK --set-mark 7
+-A -t [2001:db8:a::10]:80 -s rr -p 300 -M 64
+-a -t [2001:db8:a::10]:80 -r [fd20::11]:8080 -m
+-a -t [2001:db8:a::10]:80 -r [fd20::12]:8080 -m
+-A -u [2001:db8:a::10]:53 -s rr
+-a -u [2001:db8:a::10]:53 -r 10.20.0.11 -i --tun-type gre
 `
 
 // startBench starts a director between 10.10.0.0/16 and 10.20.0.0/24, of which
-// 10.20.0.99 does not answer ARP and has a router behind it.
+// 10.20.0.99 does not answer ARP and has a router behind it, and between
+// 2001:db8::/32 and fd20::/64.
 func startBench(t *testing.T) {
 	t.Helper()
 	d := dataplane.NewDirector(dataplane.Config{Seed: 1, Links: []dataplane.Link{
@@ -59,12 +66,14 @@ func startBench(t *testing.T) {
 	prefix, silent := netip.MustParsePrefix, netip.MustParseAddr("10.20.0.254")
 	d.SetHost(&packettest.Host{
 		Links: []dataplane.LinkState{
-			{MAC: packettest.MAC("02:00:00:00:01:01"), MTU: 1500, Up: true, Addr: 0x0a0a0001},
-			{MAC: packettest.MAC("02:00:00:00:02:01"), MTU: 1400, Up: true, Addr: 0x0a140001},
+			{MAC: packettest.MAC("02:00:00:00:01:01"), MTU: 1500, Up: true, Addr: 0x0a0a0001, Addr6: rewrite.Addr6Of(netip.MustParseAddr("2001:db8:a::1"))},
+			{MAC: packettest.MAC("02:00:00:00:02:01"), MTU: 1400, Up: true, Addr: 0x0a140001, Addr6: rewrite.Addr6Of(netip.MustParseAddr("fd20::1"))},
 		},
 		Routes: []packettest.Route{
 			{Prefix: prefix("10.10.0.0/16"), Kind: dataplane.HopForward, Link: 0},
 			{Prefix: prefix("10.20.0.0/24"), Kind: dataplane.HopForward, Link: 1},
+			{Prefix: prefix("2001:db8::/32"), Kind: dataplane.HopForward, Link: 0},
+			{Prefix: prefix("fd20::/64"), Kind: dataplane.HopForward, Link: 1},
 			{Prefix: prefix("10.20.0.99/32"), Kind: dataplane.HopForward, Link: 1, Via: silent},
 		},
 		Neighbours: map[netip.Addr]packettest.Neighbour{silent: packettest.Failed},
@@ -113,6 +122,8 @@ func TestExplainText(t *testing.T) {
 		"explain tcp 10.10.3.5:4000 10.10.1.1:80 --mark 7",
 		"explain tcp 10.10.3.5:4000 10.10.1.9:80 --via dip0",
 		"explain tcp 10.10.3.5:4000 --reply 10.20.0.11:8080",
+		"explain tcp [2001:db8:c:5::7]:4000 [2001:db8:a::10]:80",
+		"explain udp [2001:db8:c:5::7]:4000 [2001:db8:a::10]:53",
 	} {
 		out, errs, status := say(t, line)
 		if status != 0 || errs != "" {
