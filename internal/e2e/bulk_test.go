@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,11 +154,7 @@ func randomBytes(n int) []byte {
 func TestIperf(t *testing.T) {
 	begin(t, "iperf3")
 	c := newCourse(t, lab.CourseOptions{Servers: 1})
-	log := &logBuffer{}
-	server := exec.Command("iperf3", "--server")
-	server.Stdout, server.Stderr = log, log
-	runDaemon(t, c.Servers[0], server, log)
-	awaitListening(t, c.Servers[0], 5201)
+	startIperf(t, c.Servers[0])
 	d := courseDirector(t, c)
 	balanceOver(d, "-t 192.168.0.178:5201", c.RIPs...)
 
@@ -187,6 +184,53 @@ func TestIperf(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Over IPv6, with one shard and with several.
+func TestIperfOfIPv6(t *testing.T) {
+	begin(t, "iperf3")
+	for _, shards := range []string{"1", "3"} {
+		t.Run(shards+" shards", func(t *testing.T) {
+			c := newCourse(t, lab.CourseOptions{IPv6: true, Servers: 1})
+			startIperf(t, c.Servers[0])
+			d := courseDirector(t, c, "--shards", shards)
+			service := netip.AddrPortFrom(lab.VIP6, 5201)
+			d.ctl(fmt.Sprintf("-A -t %v -s rr", service))
+			d.ctl(fmt.Sprintf("-a -t %v -r %v -m", service, netip.AddrPortFrom(c.RIPs6[0], 5201)))
+			for _, tt := range []struct {
+				name    string
+				offload lab.Offload
+				reverse bool
+				bytes   int // of both streams together
+			}{
+				{"client sends, offloads on", lab.SuperPackets, false, 512 * mega},
+				{"server sends, offloads on", lab.SuperPackets, true, 512 * mega},
+				{"client sends, offloads off", lab.Complete, false, 100 * mega},
+				{"server sends, offloads off", lab.Complete, true, 100 * mega},
+			} {
+				t.Run(tt.name, func(t *testing.T) {
+					must(t, c.SetOffload(tt.offload))
+					args := []string{"-6", "--client", lab.VIP6.String(), "--json", "--bytes", strconv.Itoa(tt.bytes), "--parallel", "2", "--connect-timeout", "5000"}
+					if tt.reverse {
+						args = append(args, "--reverse")
+					}
+					if received := iperf(t, c.Clients[0], args...); received < float64(tt.bytes)*0.9 {
+						t.Errorf("iperf3 received %.0f bytes of %d", received, tt.bytes)
+					}
+				})
+			}
+		})
+	}
+}
+
+// startIperf starts iperf3's server in the namespace.
+func startIperf(t *testing.T, n *lab.Namespace) {
+	t.Helper()
+	log := &logBuffer{}
+	server := exec.Command("iperf3", "--server")
+	server.Stdout, server.Stderr = log, log
+	runDaemon(t, n, server, log)
+	awaitListening(t, n, 5201)
 }
 
 // iperf runs a client and returns how many bytes its server received.

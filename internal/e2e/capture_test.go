@@ -7,7 +7,9 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,30 +68,40 @@ func (d *director) capturing(file string, choice string) (end func() captured) {
 func TestCaptureAndReplay(t *testing.T) {
 	begin(t, "curl", "tshark")
 	for _, shards := range []string{"1", "3"} {
-		t.Run(shards+" shards", func(t *testing.T) { captureAndReplay(t, shards) })
+		t.Run(shards+" shards", func(t *testing.T) { captureAndReplay(t, shards, false) })
+		t.Run(shards+" shards, IPv6", func(t *testing.T) { captureAndReplay(t, shards, true) })
 	}
 }
 
-func captureAndReplay(t *testing.T, shards string) {
-	c := newCourse(t, lab.CourseOptions{Clients: 2})
+// captureAndReplay does so for either family.
+func captureAndReplay(t *testing.T, shards string, v6 bool) {
+	c := newCourse(t, lab.CourseOptions{Clients: 2, IPv6: v6})
 	servePages(t, c.Servers)
 	d := courseDirector(t, c, "--shards", shards)
-	balance(d, c)
+	vip, rips, watched, own := lab.VIP, c.RIPs, c.CIPs[0][0], "ip.addr=="
+	if v6 {
+		vip, rips, watched, own = lab.VIP6, c.RIPs6, c.CIPs6[0][0], "ipv6.addr=="
+	}
+	service := netip.AddrPortFrom(vip, 80)
+	d.ctl(fmt.Sprintf("-A -t %v -s rr", service))
+	for _, rip := range rips {
+		d.ctl(fmt.Sprintf("-a -t %v -r %v -m", service, netip.AddrPortFrom(rip, 80)))
+	}
+	url := fmt.Sprintf("http://%v/", service)
 	for range 4 { // neighbours get known
 		for _, client := range c.Clients {
-			curl(t, client, "http://192.168.0.178/")
+			curl(t, client, url)
 		}
 	}
 	d.quiet()
 	of, all := filepath.Join(t.TempDir(), "client.pcapng"), filepath.Join(t.TempDir(), "service.pcapng")
-	watched := c.CIPs[0][0].String()
-	endOf, endAll := d.capturing(of, "--client "+watched), d.capturing(all, "-t 192.168.0.178:80")
+	endOf, endAll := d.capturing(of, fmt.Sprintf("--client %v", watched)), d.capturing(all, fmt.Sprintf("-t %v", service))
 	for range 10 {
 		for _, client := range c.Clients {
-			curl(t, client, "http://192.168.0.178/")
+			curl(t, client, url)
 		}
 	}
-	if err := startCurl(c.Clients[0], io.Discard, io.Discard, "http://192.168.0.178:81/"); err == nil {
+	if err := startCurl(c.Clients[0], io.Discard, io.Discard, fmt.Sprintf("http://%v/", netip.AddrPortFrom(vip, 81))); err == nil {
 		t.Error("a port without a service has answered")
 	}
 	d.quiet()
@@ -97,7 +109,7 @@ func captureAndReplay(t *testing.T, shards string) {
 		text, err := os.ReadFile(of)
 		return err == nil && bytes.Contains(text, []byte("answer-reset"))
 	})
-	checkCapture(t, of, endOf(), 10, "ip.addr=="+watched)
+	checkCapture(t, of, endOf(), 10, own+watched.String())
 	whole := endAll()
 	checkCapture(t, all, whole, 20, "tcp.port==80")
 

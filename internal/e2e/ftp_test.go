@@ -8,6 +8,7 @@ package e2e
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,8 @@ func startFTP(t *testing.T, n *lab.Namespace, dir string) {
 	t.Helper()
 	conf := filepath.Join(t.TempDir(), "vsftpd.conf")
 	text := fmt.Sprintf(`
-listen=YES
+listen=NO
+listen_ipv6=YES
 background=NO
 run_as_launching_user=YES
 one_process_model=YES
@@ -79,7 +81,7 @@ func TestFTP(t *testing.T) {
 
 	for _, m := range ftpModes {
 		t.Run(m.name, func(t *testing.T) {
-			got := slowDownload(t, d, c, m.words, regexp.MustCompile(`TCP +[0-9:]+ +ESTABLISHED +192\.168\.0\.11`+m.entry))
+			got := slowDownload(t, d, c, "ftp://192.168.0.178/down", m.words, regexp.MustCompile(`TCP +[0-9:]+ +ESTABLISHED +192\.168\.0\.11`+m.entry))
 			if !bytes.Equal(got, content) {
 				t.Errorf("the file arrived with %d bytes, want the same %d", len(got), len(content))
 			}
@@ -96,15 +98,53 @@ func TestFTP(t *testing.T) {
 	}
 }
 
+// Over IPv6 there are two ways to ask, and addresses in brackets.
+func TestFTPOfIPv6(t *testing.T) {
+	begin(t, "vsftpd", "curl")
+	for _, shards := range []string{"1", "3"} {
+		c := newCourse(t, lab.CourseOptions{IPv6: true, Servers: 1})
+		dir := t.TempDir()
+		content := randomBytes(8 * mega)
+		must(t, os.WriteFile(filepath.Join(dir, "down"), content, 0o644))
+		startFTP(t, c.Servers[0], dir)
+		d := courseDirector(t, c, "--shards", shards)
+		service := netip.AddrPortFrom(lab.VIP6, 21)
+		d.ctl(fmt.Sprintf("-A -t %v -s rr", service))
+		d.ctl(fmt.Sprintf("-a -t %v -r %v -m", service, netip.AddrPortFrom(c.RIPs6[0], 21)))
+		up, url := filepath.Join(t.TempDir(), "up"), fmt.Sprintf("ftp://[%v]/", lab.VIP6)
+		must(t, os.WriteFile(up, content, 0o644))
+		for _, m := range []struct {
+			name  string
+			words []string
+			port  string // of the data connection, as server and VIP have it
+		}{
+			{"EPSV", nil, "[0-9]{4,5}"},
+			{"EPRT", []string{"--ftp-port", "-"}, "20"},
+		} {
+			t.Run(m.name+" with "+shards+" shards", func(t *testing.T) {
+				entry := regexp.MustCompile(fmt.Sprintf(`TCP +[0-9:]+ +ESTABLISHED +\[%v\]:[0-9]+ +\[%v\]:(%s) +\[%v\]:(%s)`, c.CIPs6[0][0], lab.VIP6, m.port, c.RIPs6[0], m.port))
+				if got := slowDownload(t, d, c, url+"down", m.words, entry); !bytes.Equal(got, content) {
+					t.Errorf("the file arrived with %d bytes, want the same %d", len(got), len(content))
+				}
+				target := "up-" + m.name
+				curl(t, c.Clients[0], append(m.words, "-T", up, url+target)...)
+				if arrived, err := os.ReadFile(filepath.Join(dir, target)); err != nil || !bytes.Equal(arrived, content) {
+					t.Errorf("the server got %d bytes (%v), want the same %d", len(arrived), err, len(content))
+				}
+			})
+		}
+	}
+}
+
 // slowDownload fetches the file so slowly that its data connection can be looked
 // at in the listing, which is to show it as entry. The listing's ports are the
 // same on both sides.
-func slowDownload(t *testing.T, d *director, c *lab.Course, words []string, entry *regexp.Regexp) []byte {
+func slowDownload(t *testing.T, d *director, c *lab.Course, url string, words []string, entry *regexp.Regexp) []byte {
 	t.Helper()
 	var out, complaint bytes.Buffer
 	ended := make(chan error, 1)
 	go func() {
-		ended <- startCurl(c.Clients[0], &out, &complaint, append(words, "--limit-rate", "12M", "ftp://192.168.0.178/down")...)
+		ended <- startCurl(c.Clients[0], &out, &complaint, append(words, "--limit-rate", "12M", url)...)
 	}()
 	listing := ""
 	var found []string
