@@ -26,6 +26,12 @@ type flow struct {
 	rip    uint16
 }
 
+// of6 is s with everything of IPv6.
+func of6(s setup) setup {
+	s.v6 = true
+	return s
+}
+
 // openWorld returns a director with n connections, in random order.
 func openWorld(b *testing.B, s setup, n int) (*world, []flow) {
 	b.Helper()
@@ -90,6 +96,32 @@ func BenchmarkProcess(b *testing.B) {
 	}
 }
 
+// BenchmarkProcess6 is [BenchmarkProcess] for IPv6.
+func BenchmarkProcess6(b *testing.B) {
+	udp := plain
+	udp.proto = ipvs.UDP
+	for _, n := range sizes() {
+		for _, path := range []struct {
+			name    string
+			setup   setup
+			link    uint8
+			payload int
+		}{
+			{"proto=tcp/dir=in/size=64", of6(plain), vipLink, 6}, // 20 bytes of header more
+			{"proto=tcp/dir=out/size=64", of6(plain), dipLink, 6},
+			{"proto=tcp/dir=in/size=super", of6(plain), vipLink, 60_000},
+			{"proto=tcp/dir=out/size=super", of6(plain), dipLink, 60_000},
+			{"proto=udp/dir=in/size=64", of6(udp), vipLink, 18},
+			{"proto=udp/dir=out/size=64", of6(udp), dipLink, 18},
+		} {
+			b.Run(fmt.Sprintf("%s/conns=%s", path.name, short(n)), func(b *testing.B) {
+				w, flows := openWorld(b, path.setup, n)
+				w.measure(b, w.packets(path.link, "A", path.payload), flows)
+			})
+		}
+	}
+}
+
 // measure sends packets of connections, over and over.
 func (w *world) measure(b *testing.B, p *packets, flows []flow) {
 	before := w.forwarded()
@@ -111,13 +143,18 @@ func (w *world) measure(b *testing.B, p *packets, flows []flow) {
 }
 
 // BenchmarkMakeFrame is what the other benchmarks do before each packet.
-func BenchmarkMakeFrame(b *testing.B) {
+func BenchmarkMakeFrame(b *testing.B) { makeFrames(b, plain) }
+
+// BenchmarkMakeFrame6 is that for IPv6.
+func BenchmarkMakeFrame6(b *testing.B) { makeFrames(b, of6(plain)) }
+
+func makeFrames(b *testing.B, s setup) {
 	keys := order(10_000)
-	p := plain.packets(vipLink, "A", 6)
+	p := s.packets(vipLink, "A", 6)
 	report := cpu(b)
 	i := 0
 	for b.Loop() {
-		p.set(i%batch, plain.key(int(keys[i%len(keys)])), 0)
+		p.set(i%batch, s.key(int(keys[i%len(keys)])), 0)
 		i++
 	}
 	report()
@@ -126,16 +163,21 @@ func BenchmarkMakeFrame(b *testing.B) {
 // BenchmarkNew makes connections: each packet is the first of one. They are
 // half-open and end after a minute, in which a million others come; what it takes
 // to end one is included.
-func BenchmarkNew(b *testing.B) {
-	udp := plain
+func BenchmarkNew(b *testing.B) { benchmarkNews(b, plain) }
+
+// BenchmarkNew6 is [BenchmarkNew] for IPv6.
+func BenchmarkNew6(b *testing.B) { benchmarkNews(b, of6(plain)) }
+
+func benchmarkNews(b *testing.B, tcp setup) {
+	udp := tcp
 	udp.proto = ipvs.UDP
 	for _, c := range []struct {
 		name  string
 		setup setup
 		n     int
 	}{
-		{"proto=tcp/conns=10k", plain, 10_000},
-		{"proto=tcp/conns=1M", plain, 1_000_000},
+		{"proto=tcp/conns=10k", tcp, 10_000},
+		{"proto=tcp/conns=1M", tcp, 1_000_000},
 		{"proto=udp/conns=10k", udp, 10_000},
 	} {
 		b.Run(c.name, func(b *testing.B) { benchmarkNew(b, newWorld(b, c.setup, nil), c.n) })
@@ -238,7 +280,12 @@ func follow(d *dataplane.Director, news <-chan struct{}) (stop func() (taken int
 // BenchmarkMethods takes packets of established connections by each forwarding
 // method. A tunnel's packets leave without offloads, so their checksums are
 // completed and super-packets cut.
-func BenchmarkMethods(b *testing.B) {
+func BenchmarkMethods(b *testing.B) { benchmarkMethods(b, plain) }
+
+// BenchmarkMethods6 is [BenchmarkMethods] for IPv6: tunnels of IPv6 in IPv6.
+func BenchmarkMethods6(b *testing.B) { benchmarkMethods(b, of6(plain)) }
+
+func benchmarkMethods(b *testing.B, s setup) {
 	for _, m := range []struct {
 		name   string
 		method ipvs.ForwardMethod
@@ -263,7 +310,7 @@ func BenchmarkMethods(b *testing.B) {
 			{"from=virtual/size=super", false, 60_000},
 		} {
 			b.Run(fmt.Sprintf("method=%s/%s/conns=10k", m.name, c.name), func(b *testing.B) {
-				s := plain
+				s := s
 				s.method, s.tunnel, s.wire = m.method, m.tunnel, c.wire
 				w, flows := openWorld(b, s, 10_000)
 				w.measure(b, w.packets(vipLink, "A", c.payload), flows)

@@ -28,6 +28,7 @@ type setup struct {
 	shards   int
 	method   ipvs.ForwardMethod
 	tunnel   ipvs.TunnelOptions
+	v6       bool // everything of IPv6; addresses end in those of IPv4, see [setup.addr]
 	wire     bool // checksums are complete, as a network card gives them; else partial, as a virtual link does
 }
 
@@ -49,22 +50,27 @@ func newWorld(b *testing.B, s setup, wake func()) *world {
 		{Name: "dip", Side: dataplane.DIPSide, Caps: dataplane.Caps{Offload: true}},
 	}})
 	d.SetHost(&packettest.Host{
-		Links: []dataplane.LinkState{{MTU: 1500, Up: true, Addr: 0x0a0a0001}, {MTU: 1500, Up: true, Addr: 0x0a140001}},
+		Links: []dataplane.LinkState{
+			{MTU: 1500, Up: true, Addr: 0x0a0a0001, Addr6: rewrite.Addr6Of(addr6(0x0a0a0001))},
+			{MTU: 1500, Up: true, Addr: 0x0a140001, Addr6: rewrite.Addr6Of(addr6(0x0a140001))},
+		},
 		Routes: []packettest.Route{
 			{Prefix: netip.MustParsePrefix("10.10.0.0/16"), Kind: dataplane.HopForward, Link: vipLink},
 			{Prefix: netip.MustParsePrefix("10.20.0.0/16"), Kind: dataplane.HopForward, Link: dipLink},
+			{Prefix: netip.PrefixFrom(addr6(0x0a0a0000), 112), Kind: dataplane.HopForward, Link: vipLink},
+			{Prefix: netip.PrefixFrom(addr6(0x0a140000), 112), Kind: dataplane.HopForward, Link: dipLink},
 		},
 	})
 	var changes []ipvs.Change
 	for i := range s.services {
 		service := ipvs.Service{
-			Key:       ipvs.ServiceKey{Proto: s.proto, VIP: netip.AddrPortFrom(addr(s.vip(i)), 80)},
+			Key:       ipvs.ServiceKey{Proto: s.proto, VIP: netip.AddrPortFrom(s.addr(s.vip(i)), 80)},
 			Scheduler: s.sched,
 		}
 		changes = append(changes, ipvs.Change{Kind: ipvs.AddService, Service: service})
 		for k := range s.servers {
 			changes = append(changes, ipvs.Change{Kind: ipvs.AddDestination, Service: service, Destination: ipvs.Destination{
-				Addr: netip.AddrPortFrom(addr(0x0a140100+uint32(k)), rport), Weight: 1, Method: s.method, Tunnel: s.tunnel,
+				Addr: netip.AddrPortFrom(s.addr(0x0a140100+uint32(k)), rport), Weight: 1, Method: s.method, Tunnel: s.tunnel,
 			}})
 		}
 	}
@@ -96,6 +102,21 @@ func addr(a uint32) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
+// addr6 is an address of IPv6 that ends in one of IPv4.
+func addr6(a uint32) netip.Addr {
+	b := netip.MustParseAddr("fd10::").As16()
+	binary.BigEndian.PutUint32(b[12:], a)
+	return netip.AddrFrom16(b)
+}
+
+// addr is the address of that number in the setup's family.
+func (s *setup) addr(a uint32) netip.Addr {
+	if s.v6 {
+		return addr6(a)
+	}
+	return addr(a)
+}
+
 // forwarded returns how many frames the director has sent on.
 func (w *world) forwarded() uint64 { return w.count(dataplane.Forward) }
 
@@ -123,7 +144,7 @@ func (w *world) open(b *testing.B, n int) (rips []uint16) {
 			if step == 0 {
 				w.sent = func(out []dataplane.Frame) {
 					for i := range out {
-						rips = append(rips, binary.BigEndian.Uint16(out[i].Data[32:]))
+						rips = append(rips, binary.BigEndian.Uint16(out[i].Data[p.dst+2:]))
 					}
 				}
 			}
@@ -137,15 +158,17 @@ func (w *world) open(b *testing.B, n int) (rips []uint16) {
 	return rips
 }
 
-// packets are the frames of a batch, made from one template: payload makes them
-// 60 bytes long (and the 4 of the FCS) or super-packets.
+// packets are the frames of a batch, made from one template: payload makes those of
+// IPv4 60 bytes long (and the 4 of the FCS), those of IPv6 20 more, or super-packets.
 type packets struct {
-	frames  [batch]dataplane.Frame
-	fresh   [42]byte // Ethernet and IP header and the ports, as received
-	sum     uint32   // of the IP header without its addresses
-	client  int      // offset of the client's address
-	port    int      // and of its port
-	virtual int      // offset of the VIP or the server's address
+	frames   [batch]dataplane.Frame
+	template [62]byte // Ethernet and IP header and the ports, as received
+	fresh    int      // bytes of it that count
+	sum      uint32   // of the IPv4 header without its addresses
+	dst      int      // offset of the low 32 bits of the destination
+	client   int      // and of the client's address
+	port     int      // and of its port
+	virtual  int      // and of the VIP or the server's address
 }
 
 // frameMemory is the memory of the frames and of the room in front of them; calls
@@ -157,16 +180,20 @@ const frameHead = 64 - rewrite.EthernetLen
 
 func (s *setup) packets(link uint8, flags string, payload int) *packets {
 	p := packettest.Packet{
-		Proto: uint8(s.proto), Flags: flags, DF: true, Payload: make([]byte, payload),
-		Src: netip.MustParseAddrPort("10.10.64.1:1"), Dst: netip.MustParseAddrPort("10.10.1.1:80"),
+		Proto: uint8(s.proto), Flags: flags, DF: !s.v6, Payload: make([]byte, payload),
+		Src: netip.AddrPortFrom(s.addr(0x0a0a4001), 1), Dst: netip.AddrPortFrom(s.addr(0x0a0a0101), 80),
 	}
 	if p.Chunks = "DATA"; flags == "S" {
 		p.Chunks = "INIT"
 	}
-	ps := &packets{client: 26, virtual: 30, port: 34}
+	ps := &packets{client: 26, virtual: 30, port: 34, fresh: 42}
+	if s.v6 {
+		ps = &packets{client: 34, virtual: 50, port: 54, fresh: 62}
+	}
+	ps.dst = ps.virtual
 	if link == dipLink {
-		p.Src, p.Dst = netip.AddrPortFrom(netip.MustParseAddr("10.20.1.1"), rport), p.Src
-		ps.client, ps.virtual, ps.port = 30, 26, 36
+		p.Src, p.Dst = netip.AddrPortFrom(s.addr(0x0a140101), rport), p.Src
+		ps.client, ps.virtual, ps.port = ps.virtual, ps.client, ps.port+2
 	}
 	mss := 0
 	if payload > 1448 {
@@ -174,16 +201,21 @@ func (s *setup) packets(link uint8, flags string, payload int) *packets {
 		if s.method == ipvs.Tunnel {
 			mss = 1400 // room for its headers
 		}
+		if s.v6 {
+			mss -= 20
+		}
 	}
 	frame := packettest.Partial(p.Frame(), mss)
 	if s.wire {
 		frame.Offload = dataplane.Offload{Flags: dataplane.OffloadDataValid}
 	}
 	frame.Link = link
-	copy(ps.fresh[:], frame.Data)
-	clear(ps.fresh[24:34]) // header checksum and addresses
-	for at := 14; at < 34; at += 2 {
-		ps.sum += uint32(binary.BigEndian.Uint16(ps.fresh[at:]))
+	copy(ps.template[:ps.fresh], frame.Data)
+	if !s.v6 {
+		clear(ps.template[24:34]) // header checksum and addresses
+		for at := 14; at < 34; at += 2 {
+			ps.sum += uint32(binary.BigEndian.Uint16(ps.template[at:]))
+		}
 	}
 	for i := range ps.frames {
 		frameMemory[i] = append(frameMemory[i][:0], make([]byte, frameHead)...)
@@ -195,19 +227,22 @@ func (s *setup) packets(link uint8, flags string, payload int) *packets {
 
 // set makes frame i that of a connection, from the client, or from the server
 // with the low bits rip of its address. The checksums of TCP and UDP are not verified
-// on the way, so only the IP header's is made right.
+// on the way, so only the IPv4 header's is made right.
 func (ps *packets) set(i int, key conntrack.Key4, rip uint16) {
 	f := &ps.frames[i]
 	f.Head, f.Data = frameMemory[i][:frameHead], frameMemory[i][frameHead:]
 	b := f.Data
-	copy(b, ps.fresh[:])
+	copy(b, ps.template[:ps.fresh])
 	other := key.VIP
-	if ps.client == 30 {
+	if ps.client == ps.dst {
 		other = 0x0a140000 | uint32(rip)
 	}
 	binary.BigEndian.PutUint32(b[ps.client:], key.CIP)
 	binary.BigEndian.PutUint32(b[ps.virtual:], other)
 	binary.BigEndian.PutUint16(b[ps.port:], key.CPort)
+	if ps.sum == 0 {
+		return // IPv6
+	}
 	sum := ps.sum + key.CIP>>16 + key.CIP&0xffff + other>>16 + other&0xffff
 	sum = sum&0xffff + sum>>16
 	binary.BigEndian.PutUint16(b[24:], ^uint16(sum&0xffff+sum>>16))

@@ -55,7 +55,7 @@ func forwardingLab(t *testing.T, r forwardingRow, o lab.CourseOptions, shards st
 	}
 	switch r.place {
 	case local:
-		f.ends, f.rips = []*lab.Namespace{f.c.Director}, []netip.Addr{f.vip}
+		f.ends, f.rips = []*lab.Namespace{f.c.Director}, []netip.Addr{netip.MustParseAddr(map[bool]string{false: "127.0.0.1", true: "::1"}[r.v6])}
 	case beside:
 		f.direct(t, o.OneArm)
 	}
