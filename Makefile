@@ -105,6 +105,11 @@ oracle-full: build ## both sets and both set-ups in full (natlb owns the VIPs, t
 	  python3 tools/oracle/run.py --set $$set --vip-mode local --forward 1 --out out/oracle-$$set-local || exit 1; done
 	@for n in 2 4; do echo; echo "$$n shards:"; python3 tools/oracle/run.py --run-args "--shards $$n" --out out/oracle-shards-$$n || exit; done
 
+.PHONY: guest-tunnels
+guest-tunnels: build ## natlb's tunnels into real devices of a guest's kernel, every kind in both families (a minute)
+	@tools/deps.sh guest
+	@tools/oracle/tunnels.sh
+
 .PHONY: soak
 soak: ## ten minutes under everything at once, with an edit each second (FOR=1h for longer; RACE=1 under the race detector)
 	@tools/deps.sh test $(if $(RACE),race)
