@@ -28,9 +28,20 @@ func (t *TapFilter) wants(s *Shard, f *Frame, p *rewrite.Packet, v Verdict) bool
 			(!t.Server.IsValid() || hasEnd(t.Server, ends.rip.Addr(), ends.rport)) &&
 			(!t.Client.IsValid() || t.Client.Contains(ends.cip.Addr()))
 	}
+	if isND(p) {
+		p = &noPacket
+	}
 	return (t.Service == ipvs.ServiceKey{} || t.concernsService(s, f, p)) &&
 		(!t.Server.IsValid() || packetHasEnd(t.Server, p)) &&
 		(!t.Client.IsValid() || p.L4 != 0 && (t.Client.Contains(srcAddr(p)) || t.Client.Contains(dstAddr(p))))
+}
+
+// noPacket is what a filter by addresses sees of neighbour discovery, which is about a
+// link and of no service, server or client, as ARP is.
+var noPacket rewrite.Packet
+
+func isND(p *rewrite.Packet) bool {
+	return p.V6 && p.IsICMP() && (p.ICMPType == rewrite.ICMPv6Solicitation || p.ICMPType == rewrite.ICMPv6Advert)
 }
 
 // serviceOf returns the service that lists the server with that ID.
