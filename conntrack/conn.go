@@ -17,11 +17,12 @@ type Flags uint16
 const (
 	MethodMask Flags = 0x0007
 	V6         Flags = 0x0008 // an entry of a table of IPv6 (natlb's own bit)
-	Answered   Flags = 0x0010 // UDP: the server has sent something (natlb's own bit)
+	Answered   Flags = 0x0010 // UDP: the server has sent something; FULLNAT's TCP: more than its SYN (natlb's own bit)
 	Reset      Flags = 0x0040 // in state CLOSE because of a RST, or ended by an ABORT (natlb's own bit)
 	NoOutput   Flags = 0x0080 // no packet of the server seen or expected: INPUT_ONLY table
 	Inactive   Flags = 0x0100 // counted in the server's inactive connections
 	OutSeq     Flags = 0x0200 // sequence numbers of the server are moved: see Helper
+	Twin       Flags = 0x0400 // the way back of a FULLNAT connection, and no connection: see Pair (natlb's own bit)
 	NoCPort    Flags = 0x0800 // client port not known yet; InsertPortless sets it, SetCPort clears it
 	Template   Flags = 0x1000 // a persistence template, not a connection
 	OnePacket  Flags = 0x2000 // scheduled for this packet only
@@ -54,7 +55,7 @@ type Conn struct {
 	Mark     uint32 // firewall mark of the packet that made it
 	InPkts   uint32 // packets of the client, wraps
 	Template Ref    // the template that controls this one, in the table of templates
-	Control  Ref    // the connection of the same table that controls this one
+	Control  Ref    // the connection of the same table that controls this one; of FULLNAT's the other half: see Pair
 	NControl uint32 // how many connections this one controls
 
 	// Timeout is the lifetime after each packet; Deadline is when it ends,
@@ -74,6 +75,9 @@ func (c *Conn) Key() Key4 {
 
 // Masq reports whether c is forwarded by address translation.
 func (c *Conn) Masq() bool { return c.Flags&MethodMask == 0 }
+
+// Full reports whether c is forwarded by FULLNAT.
+func (c *Conn) Full() bool { return c.Flags&MethodMask == Flags(ipvs.FullNAT) }
 
 // Method returns how packets of c reach its real server.
 func (c *Conn) Method() ipvs.ForwardMethod { return ipvs.ForwardMethod(c.Flags & MethodMask) }

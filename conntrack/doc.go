@@ -10,7 +10,8 @@
 // addresses, which a table of IPv6 keeps beside them: see [Ends6].
 //
 // NAT never changes the client endpoint, so one entry with one index slot serves
-// both directions. Entries live in slabs and link to each other by index: a
+// both directions; FULLNAT does, and its connections have a second one: see
+// [Table.Pair]. Entries live in slabs and link to each other by index: a
 // table of millions gives the garbage collector nothing to scan.
 //
 // A table belongs to one shard. Nothing here locks, reads a clock or allocates

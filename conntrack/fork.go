@@ -36,7 +36,7 @@ func (t *Table) Fork(died func(Ref, *Conn), ends []ClientEnd, also ...Ref) (f *T
 	}
 	others := len(wanted)
 	for i := 0; i < len(wanted); i++ {
-		if c := t.At(wanted[i]); c.live && c.Control != 0 {
+		if c := t.At(wanted[i]); c.present() && c.Control != 0 {
 			wanted = append(wanted, c.Control)
 		}
 	}
@@ -55,7 +55,7 @@ func (t *Table) Fork(died func(Ref, *Conn), ends []ClientEnd, also ...Ref) (f *T
 	// else that is wanted may come before them, since it may be of a chain, too.
 	slices.Reverse(wanted[clients:others])
 	for _, r := range slices.Concat(wanted[clients:], wanted[:clients]) {
-		if c := f.At(refs[r]); !c.live {
+		if c := f.At(refs[r]); !c.present() {
 			t.copyTo(f, r, refs)
 		}
 	}
@@ -66,7 +66,7 @@ func (t *Table) Fork(died func(Ref, *Conn), ends []ClientEnd, also ...Ref) (f *T
 // copyTo makes the entry of f that stands for r. One that has ended stays a gap.
 func (t *Table) copyTo(f *Table, r Ref, refs map[Ref]Ref) {
 	from, to := t.At(r), refs[r]
-	if !from.live {
+	if !from.present() {
 		return
 	}
 	c := f.At(to)
@@ -77,6 +77,10 @@ func (t *Table) copyTo(f *Table, r Ref, refs map[Ref]Ref) {
 		*f.Ends6(to) = *t.Ends6(r)
 	}
 	f.index.add(f, f.hashOf(to, c), to)
+	if c.Flags&Twin != 0 {
+		f.twins++
+		return
+	}
 	f.wheel.place(f, to, c)
 	f.live++
 	if c.Flags&NoCPort != 0 {

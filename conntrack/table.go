@@ -16,7 +16,7 @@ type Config struct {
 	Max int
 	// Died is called for each entry that ends, before it is reused, so that
 	// its owner can give back what the entry is counted in. It must not call
-	// the table, but for Ends6. May be nil.
+	// the table, but for Ends6 and Twin. May be nil.
 	Died func(Ref, *Conn)
 	// V6 makes a table of IPv6.
 	V6 bool
@@ -39,7 +39,8 @@ type Table struct {
 	wide  [][]Ends6 // beside slabs in a table of IPv6
 	free  Ref       // list of removed entries, linked by next
 	used  Ref       // entries ever handed out
-	live  int
+	live  int       // twins not counted
+	twins int
 
 	beside *Table // whose entries count against the cap, too, or nil
 
@@ -76,11 +77,11 @@ func (t *Table) counted() int {
 	return t.live + t.beside.live
 }
 
-// Slots returns the number of places that entries have ever taken, an upper
-// bound for Range and Sweep.
+// Slots returns the number of places that entries and twins have ever taken, an
+// upper bound for Range and Sweep.
 func (t *Table) Slots() int { return int(t.used) }
 
-// Len returns the number of live entries, templates included.
+// Len returns the number of live entries, templates included and twins not.
 func (t *Table) Len() int { return t.live }
 
 // At returns the entry that r names. r must be live.
@@ -97,7 +98,7 @@ func (t *Table) FindIn(k *Key4) Ref {
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
 		if c.VIP == k.VIP && c.VPort == k.VPort && c.CIP == k.CIP &&
-			c.CPort == k.CPort && c.Proto == k.Proto && c.Flags&(Template|NoCPort) == 0 {
+			c.CPort == k.CPort && c.Proto == k.Proto && c.Flags&(Template|NoCPort|Twin) == 0 {
 			return r
 		}
 	}
@@ -109,7 +110,8 @@ func (t *Table) FindIn(k *Key4) Ref {
 
 // FindOut returns the connection of a packet from sip:sport to the client
 // cip:cport, newest first, or 0: the real server's endpoint for translated
-// connections, the virtual one for others (ip_vs_conn_out_get).
+// connections, the virtual one for others (ip_vs_conn_out_get). By FULLNAT the
+// client is the source address that stands for it, and the connection is the twin's.
 func (t *Table) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cport uint16) Ref {
 	found := t.index.find(t.hash(proto, cip, cport))
 	for r := found.next(t); r != 0; r = found.next(t) {
@@ -118,6 +120,10 @@ func (t *Table) FindOut(proto uint8, sip uint32, sport uint16, cip uint32, cport
 			if c.Masq() {
 				if c.RIP == sip && c.RPort == sport {
 					return r
+				}
+			} else if c.Full() {
+				if c.Flags&Twin != 0 && c.RIP == sip && c.RPort == sport {
+					return c.Control
 				}
 			} else if c.VIP == sip && c.VPort == sport {
 				return r
@@ -162,7 +168,7 @@ func (t *Table) room(now time.Duration) Ref {
 func (t *Table) enter(r Ref, c *Conn, h uint32) {
 	t.index.add(t, h, r)
 	t.live++
-	if t.index.overloaded(t.live) {
+	if t.index.overloaded(t.live + t.twins) {
 		t.index.grow(t)
 	}
 	t.wheel.place(t, r, c)
@@ -189,7 +195,12 @@ func (t *Table) Remove(r Ref) {
 	}
 	t.index.remove(t, t.hashOf(r, c), r)
 	t.wheel.remove(t, c)
-	if c.Control != 0 {
+	twin := Ref(0)
+	switch {
+	case c.Control == 0:
+	case c.paired():
+		twin = c.Control
+	default:
 		t.At(c.Control).NControl--
 	}
 	if c.Flags&NoCPort != 0 {
@@ -200,6 +211,9 @@ func (t *Table) Remove(r Ref) {
 	}
 	if t.cfg.Died != nil {
 		t.cfg.Died(r, c)
+	}
+	if twin != 0 {
+		t.part(twin)
 	}
 	c.live = false
 	c.next, t.free = t.free, r

@@ -46,7 +46,7 @@ func (t *Table) FindIn6(k *Key6) Ref {
 	found := t.index.find(t.Hash6(k.Proto, k.CIP, k.CPort))
 	for r := found.next(t); r != 0; r = found.next(t) {
 		c := t.At(r)
-		if c.VPort == k.VPort && c.CPort == k.CPort && c.Proto == k.Proto && c.Flags&(Template|NoCPort) == 0 && t.between(r, k) {
+		if c.VPort == k.VPort && c.CPort == k.CPort && c.Proto == k.Proto && c.Flags&(Template|NoCPort|Twin) == 0 && t.between(r, k) {
 			return r
 		}
 	}
@@ -58,19 +58,25 @@ func (t *Table) FindIn6(k *Key6) Ref {
 
 // FindOut6 is FindOut for IPv6.
 func (t *Table) FindOut6(proto uint8, sip rewrite.Addr6, sport uint16, cip rewrite.Addr6, cport uint16) Ref {
-	found := t.index.find(t.Hash6(proto, cip, cport))
-	for r := found.next(t); r != 0; r = found.next(t) {
+	candidates := t.index.find(t.Hash6(proto, cip, cport))
+	for r := candidates.next(t); r != 0; r = candidates.next(t) {
 		c := t.At(r)
 		if c.CPort != cport || c.Proto != proto || c.Flags&Template != 0 {
 			continue
 		}
 		e := t.Ends6(r)
-		addr, port := &e.VIP, c.VPort
-		if c.Masq() {
+		addr, port, found := &e.VIP, c.VPort, r
+		switch {
+		case c.Masq():
 			addr, port = &e.RIP, c.RPort
+		case !c.Full():
+		case c.Flags&Twin == 0:
+			continue
+		default:
+			addr, port, found = &e.RIP, c.RPort, c.Control
 		}
 		if port == sport && *addr == sip && e.CIP == cip {
-			return r
+			return found
 		}
 	}
 	return 0

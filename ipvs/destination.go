@@ -3,7 +3,7 @@ package ipvs
 import "net/netip"
 
 // ForwardMethod says how packets reach a real server. The numbers are the
-// kernel's (IP_VS_CONN_F_MASQ and so on).
+// kernel's (IP_VS_CONN_F_MASQ and so on), but for FullNAT, which it does not have.
 type ForwardMethod uint8
 
 // Forwarding methods.
@@ -13,6 +13,10 @@ const (
 	Tunnel ForwardMethod = 2 // encapsulation
 	Route  ForwardMethod = 3 // direct routing: only the MAC address changes
 	Bypass ForwardMethod = 4 // sent on to the original destination
+
+	// FullNAT is natlb's own: address translation of both ends. The real server
+	// sees one of the director's source addresses instead of the client.
+	FullNAT ForwardMethod = 5
 )
 
 // String returns ipvsadm's word for the method.
@@ -28,6 +32,8 @@ func (m ForwardMethod) String() string {
 		return "Route"
 	case Bypass:
 		return "Bypass"
+	case FullNAT:
+		return "FullNat"
 	}
 	return "Unknown"
 }
