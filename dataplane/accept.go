@@ -14,6 +14,7 @@ import (
 // on whose the destination is (semantics 5.9, design section 6):
 //
 //	a VIP that natlb owns          natlb answers as the host would have
+//	a source address of FULLNAT    the same
 //	a VIP of the host, guarded     the same: the guard keeps the host from it
 //	another address of the host    the host's business
 //	elsewhere, from a real server  routed: natlb is the servers' gateway
@@ -21,7 +22,7 @@ import (
 func (s *Shard) accept(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	to, from := s.view.roles.dst(p), s.view.roles.src(p)
 	switch {
-	case to&roleOwned != 0 || s.guarded(p, to):
+	case to&(roleOwned|roleSource) != 0 || s.guarded(p, to):
 		return s.answerAsHost(f, p, now)
 	case to&roleVIP != 0 || s.view.toHost(p):
 		return PassHost

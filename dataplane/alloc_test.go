@@ -27,6 +27,8 @@ func testAllocations(t *testing.T, follow bool) {
 	client, server := netip.MustParseAddr("10.10.3.5"), netip.MustParseAddr("10.20.0.11")
 	vip := netip.MustParseAddr("10.10.1.1")
 	client6, server6, vip6 := netip.MustParseAddr("fd10::5"), netip.MustParseAddr("fd20::11"), netip.MustParseAddr("fd10:1::1")
+	source, source6 := netip.MustParseAddr("10.20.0.240"), netip.MustParseAddr("fd20::f0")
+	const sourcePort, sourcePort6 = 48317, 18234 // those that the connections of this test get
 	tcp := func(src netip.Addr, sport uint16, dst netip.Addr, dport uint16, flags string, n int) packettest.Packet {
 		return packettest.Packet{Proto: 6, DF: true, Flags: flags, Payload: make([]byte, n),
 			Src: netip.AddrPortFrom(src, sport), Dst: netip.AddrPortFrom(dst, dport)}
@@ -73,6 +75,13 @@ func testAllocations(t *testing.T, follow bool) {
 		{name: "IPv6, IPIP", frame: frame(0, tcp(client6, 4000, vip6, 8002, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "IPv6, GUE", frame: frame(0, tcp(client6, 4000, vip6, 8004, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "IPv6, tunnel, too big", frame: frame(0, tcp(client6, 4000, vip6, 8004, "A", 1440).Frame()), want: dataplane.AnswerTooBig},
+		{name: "FULLNAT, in", frame: frame(0, tcp(client, 4000, vip, 8005, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "FULLNAT, super-packet", frame: packettest.Partial(tcp(client, 4000, vip, 8005, "A", 60000).Frame(), 1448), want: dataplane.Forward},
+		{name: "FULLNAT, new connection", frame: frame(0, tcp(client, 4000, vip, 8005, "S", 0).Frame()), step: time.Second,
+			port: func(i int) uint16 { return 5000 + uint16(i%100) }, want: dataplane.Forward},
+		{name: "FULLNAT, IPv6", frame: frame(0, tcp(client6, 4000, vip6, 8005, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "FULLNAT, out", link: 1, frame: frame(1, tcp(server, 8005, source, sourcePort, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "FULLNAT, IPv6, out", link: 1, frame: frame(1, tcp(server6, 8005, source6, sourcePort6, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "ND", frame: frame(0, packettest.NeighbourSolicitation(packettest.NeighbourMAC(client6), client6, vip6)), want: dataplane.AnswerND},
 		{name: "ARP", frame: frame(0, packettest.ARPRequest(packettest.NeighbourMAC(client), client, vip)), want: dataplane.AnswerARP},
 	} {
@@ -81,7 +90,8 @@ func testAllocations(t *testing.T, follow bool) {
 			w.mustRules(t, "-A -t 10.10.1.1:80 -s wlc\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 -m\n-A -u 10.10.1.1:53 -s rr\n-a -u 10.10.1.1:53 -r 10.20.0.11:5353 -m\n"+
 				"-A --sctp-service 10.10.1.1:2905 -s rr\n-a --sctp-service 10.10.1.1:2905 -r 10.20.0.11:80 -m\n"+
 				"-A -t [fd10:1::1]:80 -s wlc\n-a -t [fd10:1::1]:80 -r [fd20::11]:8080 -m\n-A -u [fd10:1::1]:53 -s rr\n-a -u [fd10:1::1]:53 -r [fd20::11]:5353 -m")
-			for port, options := range map[uint16]string{8001: "-g", 8002: "-i", 8003: "-i --tun-type gre --tun-csum", 8004: "-i --tun-type gue --tun-port 6080 --tun-csum"} {
+			w.mustRules(t, "source add 10.20.0.240 fd20::f0")
+			for port, options := range map[uint16]string{8001: "-g", 8002: "-i", 8003: "-i --tun-type gre --tun-csum", 8004: "-i --tun-type gue --tun-port 6080 --tun-csum", 8005: "--fullnat"} {
 				w.mustRules(t, fmt.Sprintf("-A -t 10.10.1.1:%d -s wlc\n-a -t 10.10.1.1:%d -r 10.20.0.11 %s", port, port, options))
 				w.mustRules(t, fmt.Sprintf("-A -t [fd10:1::1]:%d -s wlc\n-a -t [fd10:1::1]:%d -r fd20::11 %s", port, port, options))
 				w.batch(frame(0, tcp(client, 4000, vip, port, "S", 0).Frame()))

@@ -7,9 +7,9 @@ import (
 )
 
 // Announce queues, for the next batch, a question whether anybody else has the
-// VIP, and the announcement that natlb does, on every link of the VIP side: by ARP,
-// or by neighbour discovery. Only VIPs that natlb owns then are announced. Any
-// goroutine may call.
+// VIP or the source address, and the announcement that natlb does, on every link of
+// the sides on which it answers for it: by ARP, or by neighbour discovery. Only what
+// natlb answers for then is announced. Any goroutine may call.
 func (s *Shard) Announce(vips []netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,18 +29,18 @@ func (s *Shard) announceVIPs() {
 // announceVIP reports false when the batch has no room for the frames.
 func (s *Shard) announceVIP(vip Address) bool {
 	if vip.V6 {
-		return !s.answersFor6(vip.Addr6) || announceOn(s, rewrite.NDFrameLen, vip.Addr6, rewrite.NDProbe, rewrite.UnsolicitedAdvert)
+		return announceOn(s, s.answersFor6(vip.Addr6), rewrite.NDFrameLen, vip.Addr6, rewrite.NDProbe, rewrite.UnsolicitedAdvert)
 	}
 	addr := uint32(vip.Lo)
-	return !s.answersFor(addr) || announceOn(s, rewrite.ARPFrameLen, addr, rewrite.ARPProbe, rewrite.GratuitousARP)
+	return announceOn(s, s.answersFor(addr), rewrite.ARPFrameLen, addr, rewrite.ARPProbe, rewrite.GratuitousARP)
 }
 
 // announceOn sends the frames, of at most length bytes, that builds write about vip on
-// the links of the VIP side. It reports false when there is no room.
-func announceOn[A any](s *Shard, length int, vip A, builds ...func([]byte, [6]byte, A) int) bool {
+// the links of the sides on. It reports false when there is no room.
+func announceOn[A any](s *Shard, on Side, length int, vip A, builds ...func([]byte, [6]byte, A) int) bool {
 	for i, l := range s.dir.cfg.Links {
 		state := s.view.host.Link(uint8(i))
-		if l.Side&VIPSide == 0 || !state.Up {
+		if l.Side&on == 0 || !state.Up {
 			continue
 		}
 		for _, build := range builds {

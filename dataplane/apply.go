@@ -18,9 +18,13 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 	defer d.mu.Unlock()
 	plan := newPlan(d)
 	for i := range changes {
+		plan.at = i
 		if err := plan.check(&changes[i]); err != nil {
 			return &ipvs.ChangeError{Index: i, Kind: changes[i].Kind, Err: err}
 		}
+	}
+	if faults := plan.settleDoubts(); len(faults) > 0 {
+		return faults[0]
 	}
 	thaw := d.freeze()
 	now := d.frozenClock()
@@ -39,6 +43,9 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 	}
 	if d.remarked {
 		d.compileMarks()
+	}
+	if d.sources.changed {
+		d.settleSources()
 	}
 	d.settings.adjust(d.defence.available)
 	d.publish()
@@ -135,6 +142,8 @@ func (d *Director) commit(changes []ipvs.Change) int {
 		}
 	case ipvs.ChangeMarks:
 		d.changeMarks(c.Words)
+	case ipvs.ChangeSources:
+		d.changeSources(c.Words)
 	}
 	return 1
 }

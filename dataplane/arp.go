@@ -5,19 +5,20 @@ import (
 	"natlb/rewrite"
 )
 
-// arp answers the question who has a VIP that natlb owns, and notices when
-// another machine claims one (RFC 5227). All else is the host's business.
+// arp answers the question who has a VIP that natlb owns, or a source address, and
+// notices when another machine claims one (RFC 5227). All else is the host's
+// business.
 func (s *Shard) arp(f *Frame) Verdict {
 	var a rewrite.ARP
 	if !rewrite.ParseARP(f.Data, &a) {
 		return DropHeader
 	}
-	if s.answersFor(a.SenderIP) && !s.ownMAC(a.SenderMAC) {
+	if s.answersFor(a.SenderIP) != 0 && !s.ownMAC(a.SenderMAC) {
 		s.conflict(f.Link, Address4(a.SenderIP), a.SenderMAC)
 		return DropAddressOwnedTwice
 	}
 	const request = 1
-	if a.Op != request || !s.answersFor(a.TargetIP) || s.dir.cfg.Links[f.Link].Side&VIPSide == 0 {
+	if a.Op != request || s.answersFor(a.TargetIP)&s.dir.cfg.Links[f.Link].Side == 0 {
 		return PassHost
 	}
 	return s.answer(f, AnswerARP, PassHost, func(dst []byte, mac [6]byte) int {
@@ -25,9 +26,8 @@ func (s *Shard) arp(f *Frame) Verdict {
 	})
 }
 
-// answersFor reports whether addr is a VIP with a service that is on none of
-// the host's interfaces.
-func (s *Shard) answersFor(addr uint32) bool { return s.view.roles.of(addr).answered() }
+// answersFor returns on which sides natlb answers for addr; see role.answered.
+func (s *Shard) answersFor(addr uint32) Side { return s.view.roles.of(addr).answered() }
 
 // ownMAC reports whether mac is that of one of the director's links: two of them
 // may be in one broadcast domain and hear each other.

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -30,6 +31,7 @@ type audit struct {
 	tallies   []tally // by server ID
 	templates map[entryKey]int
 	controls  map[entryKey]int
+	uses      []int64 // by ID of a source address
 	errs      []error
 }
 
@@ -70,6 +72,11 @@ func (d *Director) Remains() error {
 	for _, t := range d.templates.tables() {
 		a.refill("templates", t)
 	}
+	for _, s := range d.sources.live {
+		if s != nil && !d.sources.set.Has(s.addr) {
+			a.fail("source address %v was deleted and is left", s.addr)
+		}
+	}
 	return errors.Join(a.errs...)
 }
 
@@ -81,15 +88,30 @@ func (a *audit) refill(of string, t *conntrack.Table) {
 		return
 	}
 	slots, died := t.Slots(), a.d.view.Load()
-	a.d.view.Store(&view{servers: []serverView{{RealServer: new(ipvs.RealServer)}}}) // for what dies here
+	a.d.view.Store(&view{servers: []serverView{{RealServer: new(ipvs.RealServer)}}, sourceLive: []*sourceAddr{{}}}) // for what dies here
 	defer a.d.view.Store(died)
 	taken := map[conntrack.Ref]bool{}
+	var single []conntrack.Ref // connections without a twin
 	for i := range slots {
 		var r conntrack.Ref
-		if six := t == a.d.templates.six || slices.ContainsFunc(a.d.shards, func(s *Shard) bool { return s.table6 == t }); six {
+		six := t == a.d.templates.six || slices.ContainsFunc(a.d.shards, func(s *Shard) bool { return s.table6 == t })
+		if six {
 			r = t.Insert6(&conntrack.Key6{CIP: rewrite.Addr6{Lo: uint64(i)}, Proto: 17}, a.d.shards[0].now)
 		} else {
 			r = t.Insert(&conntrack.Key4{CIP: uint32(i), Proto: 17}, a.d.shards[0].now)
+		}
+		if r != 0 {
+			single = append(single, r)
+		} else if len(single) > 0 { // the cap: twins have places beyond it
+			above := single[0]
+			single = single[1:]
+			t.At(above).Flags |= conntrack.Flags(ipvs.FullNAT)
+			if six {
+				t.Pair6(above, rewrite.Addr6{Hi: 1, Lo: uint64(i)}, 1, 0)
+			} else {
+				t.Pair(above, uint32(i), 1, 0)
+			}
+			r, _ = t.Twin(t.At(above))
 		}
 		if r == 0 || taken[r] {
 			a.fail("%s: entry %d of %d gets place %d", of, i, slots, r)
@@ -101,7 +123,7 @@ func (a *audit) refill(of string, t *conntrack.Table) {
 		a.fail("%s: %d places have become %d, so some were lost", of, slots, got)
 	}
 	for r := range taken {
-		t.Remove(r)
+		t.Remove(r) // of a twin nothing
 	}
 	if t.Len() != 0 {
 		a.fail("%s: Len is %d after everything was removed", of, t.Len())
@@ -120,7 +142,8 @@ func (d *Director) Counts() (conns, templates int) {
 // Entry is a connection with its addresses if it is of IPv6.
 type Entry struct {
 	conntrack.Conn
-	Ends conntrack.Ends6
+	Ends  conntrack.Ends6
+	Local netip.AddrPort // of FULLNAT
 }
 
 // Entries calls yield for each connection of each shard.
@@ -128,7 +151,16 @@ func (d *Director) Entries(yield func(Entry) bool) {
 	for _, s := range d.shards {
 		for _, t := range s.tables() {
 			for r := range t.All {
-				if e := copyEntry(t, r); !yield(Entry{e.Conn, e.ends}) {
+				e := copyEntry(t, r)
+				entry := Entry{Conn: e.Conn, Ends: e.ends}
+				if e.Full() {
+					to := s.toServer(&e.Conn, r)
+					entry.Local = netip.AddrPortFrom(Addr4(to.Src), to.SrcPort)
+					if e.Is(conntrack.V6) {
+						entry.Local = netip.AddrPortFrom(to.Src6.Addr(), to.SrcPort)
+					}
+				}
+				if !yield(entry) {
 					return
 				}
 			}
@@ -147,7 +179,7 @@ func (a *audit) fail(format string, args ...any) {
 func (d *Director) audit() *audit {
 	a := &audit{
 		d: d, tallies: make([]tally, len(d.servers)),
-		templates: map[entryKey]int{}, controls: map[entryKey]int{},
+		templates: map[entryKey]int{}, controls: map[entryKey]int{}, uses: make([]int64, len(d.sources.live)),
 	}
 	for i, s := range d.shards {
 		a.shard(i, s)
@@ -157,6 +189,7 @@ func (d *Director) audit() *audit {
 	}
 	a.servers()
 	a.services()
+	a.sources()
 	return a
 }
 
@@ -204,7 +237,10 @@ func (a *audit) table(i int, s *Shard, v6 bool) {
 				a.fail("shard %d: entry %d goes to server %d, its template to %d", i, r, c.Dest, t.Dest)
 			}
 		}
-		if c.Control != 0 {
+		if c.Full() {
+			a.twin(i, s, r, c)
+		}
+		if c.Control != 0 && !c.Full() {
 			a.controls[entryKey{i, v6, c.Control}]++
 		} else if v := a.d.view.Load(); v.steering.of(c.CIP, c.CPort) != i && !(v.resteered && v.steering.other().of(c.CIP, c.CPort) == i) {
 			a.fail("shard %d: entry %d of client %v:%d belongs to shard %d", i, r, Addr4(c.CIP), c.CPort, v.steering.of(c.CIP, c.CPort))
@@ -212,6 +248,58 @@ func (a *audit) table(i int, s *Shard, v6 bool) {
 	}
 	if n != table.Len() {
 		a.fail("shard %d: Len is %d, a walk finds %d entries", i, table.Len(), n)
+	}
+}
+
+// twin checks the way back of a FULLNAT connection.
+func (a *audit) twin(i int, s *Shard, r conntrack.Ref, c *conntrack.Conn) {
+	v6 := c.Is(conntrack.V6)
+	ref, twin := s.of(v6).Twin(c)
+	if ref == 0 || !twin.Is(conntrack.Twin) || twin.Control != r || twin.RIP != c.RIP || twin.RPort != c.RPort || twin.Proto != c.Proto || twin.Is(conntrack.V6) != v6 {
+		a.fail("shard %d: entry %d has the twin %d: %+v", i, r, ref, *twin)
+		return
+	}
+	to := s.toServer(c, r)
+	back := rewrite.Packet{Proto: c.Proto, V6: v6, Src: to.Dst, Src6: to.Dst6, SrcPort: to.DstPort, Dst: to.Src, Dst6: to.Src6, DstPort: to.SrcPort}
+	if got := s.findOut(&back); got != r {
+		a.fail("shard %d: answers to entry %d find entry %d", i, r, got)
+	}
+	if owner := sourceSteering(len(a.d.shards)).of(twin.CIP, twin.CPort); owner != i {
+		a.fail("shard %d: answers to entry %d go to shard %d", i, r, owner)
+	}
+	if int(twin.Dest) >= len(a.uses) || a.d.sources.live[twin.Dest] == nil || a.d.sources.live[twin.Dest].addr != SourceOf(&rewrite.Packet{V6: v6, Src: to.Src, Src6: to.Src6}).Addr() {
+		a.fail("shard %d: entry %d has source address %d, which there is not", i, r, twin.Dest)
+		return
+	}
+	a.uses[twin.Dest]++
+}
+
+// sources checks that source addresses count their connections, and that packets see
+// those that there are.
+func (a *audit) sources() {
+	d, v := a.d, a.d.view.Load()
+	wanted := map[netip.Addr]int{}
+	for id, live := range d.sources.live {
+		if live == nil {
+			continue
+		}
+		wanted[live.addr]++
+		if int(live.id) != id || v.sourceLive[id] != live || live.uses.Load() != a.uses[id] {
+			a.fail("source address %v counts %d connections, it has %d", live.addr, live.uses.Load(), a.uses[id])
+		}
+		if answered := d.role(live.addr)&roleSource != 0; answered == isLocal(d.host, live.addr) {
+			a.fail("source address %v has role %d", live.addr, d.role(live.addr))
+		}
+	}
+	for _, addr := range d.sources.set.Addrs() {
+		if wanted[addr] != 1 {
+			a.fail("source address %v is there %d times", addr, wanted[addr])
+		}
+	}
+	for addr := range d.roles.four.source {
+		if wanted[Addr4(addr)] == 0 {
+			a.fail("source address %v is no more, and has a role", Addr4(addr))
+		}
 	}
 }
 
@@ -342,6 +430,9 @@ func (a *audit) servers() {
 		var packets serverView
 		if t != nil {
 			packets = t.view()
+		}
+		if id == 0 && len(v.servers) == 0 {
+			continue // there never was one
 		}
 		if id >= len(v.servers) || v.servers[id] != packets || v.dests[id] != t {
 			a.fail("packets see another server %d than there is", id)

@@ -110,7 +110,7 @@ func configEvent(c *ipvs.Change, now time.Duration) ipvs.Event {
 		e.Weight = c.Destination.Weight
 	case ipvs.SetTimeouts:
 		e.Value = fmt.Sprintf("%d %d %d", c.Timeouts.TCP, c.Timeouts.TCPFin, c.Timeouts.UDP)
-	case ipvs.ChangeMarks:
+	case ipvs.ChangeMarks, ipvs.ChangeSources:
 		e.Value = strings.Join(c.Words, " ")
 	}
 	return e

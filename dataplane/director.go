@@ -67,6 +67,7 @@ type Director struct {
 	marks    classify.Ruleset
 	program  *classify.Program // of marks
 	markVIPs []netip.Addr      // addresses that marks are given to
+	sources  sourceBook
 
 	book      viewBook
 	templates templates

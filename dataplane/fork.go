@@ -58,6 +58,7 @@ func (d *Director) emptyTrial(f Frame, p rewrite.Packet, mark *uint32) *trial {
 	v := *d.view.Load()
 	t := &trial{packet: p, frame: f, view: &v, live: v.servers, strays: map[*ipvs.RealServer]*ipvs.RealServer{}}
 	v.servers, v.four, v.six = slices.Clone(v.servers), v.four.own(), v.six.own()
+	v.sourceLive = cloneSources(v.sourceLive)
 	for _, s := range d.services {
 		t.keys = append(t.keys, s.key)
 	}
@@ -128,6 +129,8 @@ func (d *Director) copyTo(t *trial) (waiting neighbours) {
 		{CIP: p.Src, CIP6: p.Src6, CPort: p.SrcPort, Proto: p.Proto}, {CIP: p.Src, CIP6: p.Src6, Proto: p.Proto},
 		{CIP: p.Dst, CIP6: p.Dst6, CPort: p.DstPort, Proto: p.Proto},
 	}
+	t.shard.lane, t.shard.lanes = from.lane, from.lanes
+	ends = append(ends, t.localEnds()...)
 	own, _ := from.of(p.V6).Fork(t.shard.died, ends)
 	other, _ := from.of(!p.V6).Fork(t.shard.died, nil) // what a packet may push out of a full table
 	t.shard.table, t.shard.table6 = own, other
@@ -147,11 +150,27 @@ func (d *Director) copyTo(t *trial) (waiting neighbours) {
 	return neighbours{frames: slices.Clone(from.waiting.frames)}
 }
 
+// localEnds returns what a new connection of the packet may meet on its search for a
+// local end.
+func (t *trial) localEnds() (ends []conntrack.ClientEnd) {
+	c := t.shard.candidates(t.view, &t.packet)
+	for {
+		end, ok := c.next(t.shard.lane, t.shard.lanes)
+		if !ok {
+			return ends
+		}
+		ends = append(ends, conntrack.ClientEnd{CIP: end.source.fold, CIP6: end.source.addr.Addr6, CPort: end.port, Proto: t.packet.Proto})
+	}
+}
+
 // shardOf returns the shard that a packet with ports ends up in: see
 // Shard.passes.
 func (d *Director) shardOf(v *view, p *rewrite.Packet) *Shard {
 	st := d.view.Load().steering
-	client, port := v.client(p)
+	client, port, back := v.client(p)
+	if back {
+		return d.shards[sourceSteering(len(d.shards)).of(client, port)]
+	}
 	owner := d.shards[st.of(client, port)]
 	if receiver := d.shards[st.of(p.Dst, p.DstPort)]; v.ambiguous(p) && receiver.knows(p) {
 		return receiver

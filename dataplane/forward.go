@@ -39,11 +39,15 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conn
 			return v
 		}
 	}
-	switch c.Method() {
-	case ipvs.Route:
-		return s.send(f, p, hop, s.fromVIP(c, r), Forward, now)
-	case ipvs.Tunnel:
-		return s.encapsulate(f, p, s.fromVIP(c, r), srv, hop, mtu, now)
+	if !c.Masq() {
+		switch c.Method() {
+		case ipvs.Route:
+			return s.send(f, p, hop, s.fromVIP(c, r), Forward, now)
+		case ipvs.Tunnel:
+			return s.encapsulate(f, p, s.fromVIP(c, r), srv, hop, mtu, now)
+		case ipvs.FullNAT:
+			return s.fullIn(f, p, c, r, hop, now)
+		}
 	}
 	if p.V6 {
 		e := s.ends(r)
@@ -55,11 +59,11 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conn
 }
 
 // answerClient answers a client's packet of a connection with an error. By any
-// method but masquerading the error counts as sent by the real server: the kernel
+// method but address translation the error counts as sent by the real server: the kernel
 // meets it on its way out as one about the connection.
 func (s *Shard) answerClient(f *Frame, p *rewrite.Packet, c *conntrack.Conn, a rewrite.ICMPAnswer, sent, none Verdict, now time.Duration) Verdict {
 	v := s.answerError(f, p, a, sent, none, now)
-	if v == sent && !c.Masq() {
+	if v == sent && !translates(c.Method()) {
 		s.countOutBytes(c, &s.view.servers[c.Dest], rewrite.ICMPErrorLen(p))
 	}
 	return v
@@ -73,6 +77,9 @@ func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Dur
 	c := s.of(p.V6).At(r)
 	srv := &s.view.servers[c.Dest]
 	s.meets(c, r)
+	if c.Full() {
+		return s.fullOut(f, p, c, r, now)
+	}
 	hop := s.wayOf(p)
 	if hop.Kind == HopElsewhere {
 		return DropElsewhere // nobody else would translate it

@@ -304,7 +304,7 @@ var (
 		netip.MustParseAddrPort("10.20.0.12:0"), netip.MustParseAddrPort("10.20.0.13:21"), netip.MustParseAddrPort("10.20.0.1:80"), // the director
 		netip.MustParseAddrPort("192.0.2.1:80"), // no way there
 	})
-	historyMethods    = rapid.SampledFrom([]ipvs.ForwardMethod{ipvs.Masq, ipvs.Masq, ipvs.Masq, ipvs.Masq, ipvs.Masq, ipvs.Route, ipvs.Tunnel})
+	historyMethods    = rapid.SampledFrom([]ipvs.ForwardMethod{ipvs.Masq, ipvs.Masq, ipvs.Masq, ipvs.Masq, ipvs.FullNAT, ipvs.FullNAT, ipvs.Route, ipvs.Tunnel})
 	historySchedulers = rapid.SampledFrom(slices.DeleteFunc(sched.Names(), func(s string) bool { return s == "mh" })) // mh: a table of 4093 each time
 	historyPersist    = rapid.SampledFrom([]uint32{1, 30, 300})
 	historyWildcards  = rapid.SampledFrom([]uint32{0, 0xff, 0xffffffff})
@@ -342,6 +342,10 @@ var (
 		"expire_quiescent_template=0", "expire_quiescent_template=1", "drop_entry=0", "drop_entry=1", "drop_entry=3", "drop_packet=0", "drop_packet=1",
 		"drop_packet=3", "am_droprate=2", "secure_tcp=0", "secure_tcp=1", "secure_tcp=3", "sloppy_tcp=0", "sloppy_tcp=1", "sloppy_sctp=0", "sloppy_sctp=1", "schedule_icmp=0",
 		"schedule_icmp=1", "nat_icmp_send=0", "nat_icmp_send=1",
+	})
+	historySources = rapid.SampledFrom([][]string{
+		{"add", "10.20.0.240"}, {"add", "10.20.0.240", "fd20::f0"}, {"add", "10.20.0.241-10.20.0.242", "fd20::f0/127"},
+		{"delete", "10.20.0.240"}, {"delete", "fd20::f0"}, {"add", "10.10.1.2"}, {"add", "10.10.3.9"},
 	})
 	historyMarks = rapid.SampledFrom([][]string{
 		strings.Fields("-A PREROUTING -d 10.10.1.3/32 -j MARK --set-mark 5"), strings.Fields("-A PREROUTING -d 10.10.1.1/32 -p udp -j MARK --set-mark 5"),
@@ -440,6 +444,14 @@ func ends(c *dataplane.Entry) (client, virtual, server netip.AddrPort) {
 	return at(c.CIP, c.CPort), at(c.VIP, c.VPort), at(c.RIP, c.RPort)
 }
 
+// seen returns the client's end as the real server sees it.
+func seen(c *dataplane.Entry, client netip.AddrPort) netip.AddrPort {
+	if c.Local.IsValid() {
+		return c.Local
+	}
+	return client
+}
+
 // greet lets client and real server of a connection shake hands.
 func (h *history) greet(t *rapid.T) {
 	c := h.pick(t)
@@ -448,7 +460,7 @@ func (h *history) greet(t *rapid.T) {
 	for i, flags := range []string{"S", "SA", "A", "A"} {
 		p, link := packettest.Packet{Src: client, Dst: virtual, Proto: c.Proto, Flags: flags, Chunks: chunks[i]}, uint8(vipLink)
 		if i%2 == 1 {
-			p.Src, p.Dst, link = server, client, dipLink
+			p.Src, p.Dst, link = server, seen(c, client), dipLink
 		}
 		h.frame(frame(link, h.from(link, p).Frame()))
 	}
@@ -483,10 +495,10 @@ func (h *history) goOn(t *rapid.T) {
 func (h *history) answer(t *rapid.T) {
 	c := h.pick(t)
 	client, virtual, server := ends(c)
-	if !c.Masq() {
+	if !c.Masq() && !c.Full() {
 		server = virtual
 	}
-	h.deliver(t, dipLink, h.segment(t, c, server, client))
+	h.deliver(t, dipLink, h.segment(t, c, server, seen(c, client)))
 }
 
 func (h *history) segment(t *rapid.T, c *dataplane.Entry, src, dst netip.AddrPort) packettest.Packet {
@@ -508,7 +520,7 @@ func (h *history) complain(t *rapid.T) {
 		c.CPort++
 	}
 	client, virtual, server := ends(&c)
-	link, from, about := uint8(dipLink), server, packettest.Packet{Src: client, Dst: server, Proto: c.Proto}
+	link, from, about := uint8(dipLink), server, packettest.Packet{Src: seen(&c, client), Dst: server, Proto: c.Proto}
 	if historyBool.Draw(t, "client's") {
 		link, from, about = vipLink, client, packettest.Packet{Src: virtual, Dst: client, Proto: c.Proto}
 	}
@@ -539,6 +551,9 @@ func (h *history) stray(t *rapid.T) {
 
 // found makes the first services.
 func (h *history) found(t *rapid.T) {
+	if historyRare.Draw(t, "no sources") > 0 {
+		h.apply(t, ipvs.Change{Kind: ipvs.ChangeSources, Words: []string{"add", "10.20.0.240-10.20.0.241", "fd20::f0"}})
+	}
 	for i := range rapid.IntRange(1, 4).Draw(t, "services") {
 		key := drawKey(t)
 		if i == 0 && len(h.ftp) > 0 {
@@ -639,6 +654,8 @@ func (h *history) changeSettings(t *rapid.T) {
 	switch historyRare.Draw(t, "what") {
 	case 0:
 		h.apply(t, ipvs.Change{Kind: ipvs.ZeroStats})
+	case 2:
+		h.apply(t, ipvs.Change{Kind: ipvs.ChangeSources, Words: historySources.Draw(t, "sources")})
 	case 1:
 		seconds := func(of string) uint32 { return historySeconds.Draw(t, of) }
 		h.apply(t, ipvs.Change{Kind: ipvs.SetTimeouts, Timeouts: ipvs.Timeouts{TCP: seconds("tcp"), TCPFin: seconds("tcpfin"), UDP: seconds("udp")}})
@@ -659,6 +676,7 @@ func (h *history) changeHost(t *rapid.T) {
 		host.Neighbours[rapid.SampledFrom(historyStations).Draw(t, "station")] = packettest.Neighbour(rapid.IntRange(0, 3).Draw(t, "neighbour"))
 		host.Locals[netip.MustParseAddr("10.10.1.2")] = historyBool.Draw(t, "local")
 		host.Locals[netip.MustParseAddr("fd10::1:2")] = historyBool.Draw(t, "local")
+		host.Locals[netip.MustParseAddr("10.20.0.241")] = historyRare.Draw(t, "source local") == 0
 	})
 }
 

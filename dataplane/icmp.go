@@ -70,15 +70,23 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 	srv := &s.view.servers[c.Dest]
 	s.meets(c, r)
 	hop := s.wayOf(p)
+	if c.Full() {
+		hop = s.wayBack(c, r)
+	}
 	if v := s.routable(f, p, hop, now); v != Forward {
 		return v
 	}
-	if c.Masq() && !trustedICMP(f, p) {
+	if translates(c.Method()) && !trustedICMP(f, p) {
 		return DropICMPChecksum
 	}
 	rewrite.DecrementTTL(f.Data, p)
 	s.countOut(c, srv, p)
-	if c.Masq() {
+	switch {
+	case c.Full():
+		to := s.toClient(c, r)
+		rewrite.TranslateError(f.Data, p, q, &to)
+		f.Offload = Offload{}
+	case c.Masq():
 		if p.V6 {
 			rewrite.TranslateICMPOut6(f.Data, p, q, s.ends(r).VIP, c.VPort)
 		} else {
@@ -117,6 +125,9 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 	switch c.Method() {
 	case ipvs.Tunnel:
 		return s.encapsulate(f, p, s.fromVIP(c, r), srv, hop, s.dir.pathMTU(srv, hop.MTU, now), now)
+	case ipvs.FullNAT: // from the source address, too: the server may not know the way to a router of the client's
+		to := s.toServer(c, r)
+		rewrite.TranslateError(f.Data, p, q, &to)
 	case ipvs.Masq:
 		if p.V6 {
 			rewrite.TranslateICMPIn6(f.Data, p, q, s.ends(r).RIP, c.RPort)

@@ -19,7 +19,7 @@ const HostLink = 0xff
 // of the host can be served, and nothing translated. TTL and size do not count, as
 // the packet is at its end.
 func (s *Shard) deliver(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref) Verdict {
-	if c.Masq() || !s.isLocalVIP(c, r) {
+	if translates(c.Method()) || !s.isLocalVIP(c, r) {
 		return DropLocalServer
 	}
 	if f.Offload.Super() && p.Proto == rewrite.ProtoUDP {
@@ -52,7 +52,7 @@ func (d *Director) localServerEvent(c *ipvs.Change, now time.Duration) (ipvs.Eve
 		return ipvs.Event{}, false
 	}
 	key := c.Service.Key
-	served := c.Destination.Method != ipvs.Masq && (key.IsMark() || isLocal(d.host, key.VIP.Addr()))
+	served := !translates(c.Destination.Method) && (key.IsMark() || isLocal(d.host, key.VIP.Addr()))
 	return ipvs.Event{Kind: ipvs.EventLocalServer, At: now, Service: key, Server: c.Destination.Addr, Method: c.Destination.Method}, !served
 }
 

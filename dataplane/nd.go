@@ -3,7 +3,7 @@ package dataplane
 import "natlb/rewrite"
 
 // discovery does for IPv6 what arp does for IPv4: it answers the question who has a
-// VIP that natlb owns, and notices when another machine claims one (RFC 4861, RFC
+// VIP that natlb owns, or a source address, and notices when another machine claims one (RFC 4861, RFC
 // 4862 section 5.4). p is a neighbour solicitation or advertisement.
 func (s *Shard) discovery(f *Frame, p *rewrite.Packet) Verdict {
 	var m rewrite.ND
@@ -16,11 +16,11 @@ func (s *Shard) discovery(f *Frame, p *rewrite.Packet) Verdict {
 	// Who only asks whether he may take an address does not say that he has it. He
 	// is told that it is taken.
 	probe := m.Solicitation && m.Src == rewrite.Addr6{}
-	if claim := m.Claim(); !probe && s.answersFor6(claim) {
+	if claim := m.Claim(); !probe && s.answersFor6(claim) != 0 {
 		s.conflict(f.Link, Address6(claim), m.MAC)
 		return DropAddressOwnedTwice
 	}
-	if !m.Solicitation || !s.answersFor6(m.Target) || s.dir.cfg.Links[f.Link].Side&VIPSide == 0 {
+	if !m.Solicitation || s.answersFor6(m.Target)&s.dir.cfg.Links[f.Link].Side == 0 {
 		return PassHost
 	}
 	return s.answer(f, AnswerND, PassHost, func(dst []byte, mac [6]byte) int {
@@ -29,4 +29,4 @@ func (s *Shard) discovery(f *Frame, p *rewrite.Packet) Verdict {
 }
 
 // answersFor6 is answersFor for IPv6.
-func (s *Shard) answersFor6(addr rewrite.Addr6) bool { return s.view.roles.of6(addr).answered() }
+func (s *Shard) answersFor6(addr rewrite.Addr6) Side { return s.view.roles.of6(addr).answered() }

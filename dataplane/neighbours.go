@@ -186,6 +186,7 @@ func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 	if h.origin.src == 0 && h.origin.src6 == (rewrite.Addr6{}) || rewrite.Parse(data, &p) != rewrite.FaultNone {
 		return DropNeighbourFailed
 	}
+	full := s.view.roles.src(&p)&roleSource != 0
 	if !s.dir.limiter.allowError(&p, now) {
 		return DropLimited
 	}
@@ -200,9 +201,15 @@ func (s *Shard) unreachable(h *waitingFrame, now time.Duration) Verdict {
 		return DropNeighbourFailed
 	}
 	if h.origin.vport != 0 && rewrite.Parse(dst[:n], &answer) == rewrite.FaultNone && rewrite.ParseQuoted(dst[:n], &answer, &quoted) {
-		if p.V6 {
+		switch {
+		case full:
+			if !s.heldBack(dst[:n], &answer, &quoted) {
+				s.out.trim(dst, 0)
+				return DropNeighbourFailed
+			}
+		case p.V6:
 			rewrite.TranslateICMPOut6(dst[:n], &answer, &quoted, h.origin.src6, h.origin.vport)
-		} else {
+		default:
 			rewrite.TranslateICMPOut(dst[:n], &answer, &quoted, h.origin.src, h.origin.vport)
 		}
 	}

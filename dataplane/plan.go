@@ -1,11 +1,14 @@
 package dataplane
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 
 	"natlb/internal/classify"
+	"natlb/internal/sources"
 	"natlb/ipvs"
 	"natlb/sched"
 )
@@ -19,6 +22,10 @@ type plan struct {
 	services map[ipvs.ServiceKey]*planned
 	settings settings
 	marks    classify.Ruleset
+	sources  sources.Set
+
+	at     int     // the place of the change that is checked, in the transaction
+	doubts []doubt // what has to be looked at once all changes are known
 }
 
 // planned is a service that the changes are about.
@@ -26,10 +33,12 @@ type planned struct {
 	exists  bool
 	anew    bool // what servers the director has for it does not count
 	servers map[netip.AddrPort]bool
+	full    map[netip.AddrPort]bool // servers that are added or edited: whether by FULLNAT
+	flags   *ipvs.ServiceFlags      // if it is added or edited
 }
 
 func newPlan(d *Director) *plan {
-	return &plan{d: d, services: map[ipvs.ServiceKey]*planned{}, settings: d.settings, marks: d.marks}
+	return &plan{d: d, services: map[ipvs.ServiceKey]*planned{}, settings: d.settings, marks: d.marks, sources: d.sources.set}
 }
 
 // Check says what [Director.Apply] would refuse of a transaction, and changes
@@ -41,6 +50,7 @@ func (d *Director) Check(changes []ipvs.Change) (faults []*ipvs.ChangeError) {
 	plan := newPlan(d)
 	for i := range changes {
 		c := &changes[i]
+		plan.at = i
 		if err := plan.check(c); err != nil {
 			faults = append(faults, &ipvs.ChangeError{Index: i, Kind: c.Kind, Err: err})
 			if c.Kind == ipvs.AddService {
@@ -48,6 +58,8 @@ func (d *Director) Check(changes []ipvs.Change) (faults []*ipvs.ChangeError) {
 			}
 		}
 	}
+	faults = append(faults, plan.settleDoubts()...)
+	slices.SortStableFunc(faults, func(a, b *ipvs.ChangeError) int { return cmp.Compare(a.Index, b.Index) })
 	return faults
 }
 
@@ -56,10 +68,14 @@ func (p *plan) of(k ipvs.ServiceKey) *planned {
 	s := p.services[k]
 	if s == nil {
 		has := !p.flushed && p.d.byKey[k] != nil
-		s = &planned{exists: has, anew: !has, servers: map[netip.AddrPort]bool{}}
+		s = newPlanned(has, !has)
 		p.services[k] = s
 	}
 	return s
+}
+
+func newPlanned(exists, anew bool) *planned {
+	return &planned{exists: exists, anew: anew, servers: map[netip.AddrPort]bool{}, full: map[netip.AddrPort]bool{}}
 }
 
 func (p *plan) hasServer(k destKey) bool {
@@ -86,9 +102,11 @@ func (p *plan) check(c *ipvs.Change) error {
 	}
 	switch c.Kind {
 	case ipvs.EditService:
+		p.of(key).flags = &c.Service.Flags
+		p.doubt(c)
 		return knownScheduler(c.Service)
 	case ipvs.DeleteService:
-		p.services[key] = &planned{anew: true, servers: map[netip.AddrPort]bool{}}
+		p.services[key] = newPlanned(false, true)
 	case ipvs.AddDestination:
 		if !server.addr.IsValid() || server.addr.Addr().Is6() != key.Is6() && c.Destination.Method != ipvs.Tunnel {
 			return ipvs.ErrDifferentFamily
@@ -96,10 +114,23 @@ func (p *plan) check(c *ipvs.Change) error {
 		if p.hasServer(server) {
 			return ipvs.ErrDestinationExists
 		}
+		if p.sources.Has(server.addr.Addr()) {
+			return fmt.Errorf("%v is a source address of FULLNAT: %w", server.addr.Addr(), ipvs.ErrInvalid)
+		}
+		if err := p.checkFull(key, &c.Destination); err != nil {
+			return err
+		}
 		p.of(key).servers[server.addr] = true
+		p.setFull(c)
 	case ipvs.EditDestination, ipvs.DeleteDestination:
 		if !p.hasServer(server) {
 			return ipvs.ErrNoSuchDestination
+		}
+		if c.Kind == ipvs.EditDestination {
+			if err := p.checkFull(key, &c.Destination); err != nil {
+				return err
+			}
+			p.setFull(c)
 		}
 		p.of(key).servers[server.addr] = c.Kind == ipvs.EditDestination
 	case ipvs.OrderDestinations:
@@ -121,6 +152,10 @@ func (p *plan) check(c *ipvs.Change) error {
 		rules, err := markRules(p.marks, c.Words)
 		p.marks = rules
 		return err
+	case ipvs.ChangeSources:
+		set, err := p.changeSources(c.Words)
+		p.sources = set
+		return err
 	case ipvs.SetTimeouts:
 	default:
 		return ipvs.ErrInvalid
@@ -138,7 +173,11 @@ func (p *plan) addService(s ipvs.Service) error {
 	if err := knownScheduler(s); err != nil {
 		return err
 	}
+	if vip := s.Key.VIP; vip.IsValid() && p.sources.Has(vip.Addr()) {
+		return fmt.Errorf("%v is a source address of FULLNAT: %w", vip.Addr(), ipvs.ErrInvalid)
+	}
 	p.of(s.Key).exists = true
+	p.of(s.Key).flags = &s.Flags
 	return nil
 }
 

@@ -41,6 +41,7 @@ func (d *Director) publish() {
 	}
 	d.steers(v)
 	v.roles = d.roles.current(d.host)
+	v.sources4, v.sources6, v.sourceLive = d.sources.views(d.host)
 	d.view.Store(v)
 }
 

@@ -23,6 +23,7 @@ type familyBook[A comparable] struct {
 	owned  []A        // those with roleOwned
 	vips   map[A]int  // services of each VIP
 	marked map[A]bool
+	source map[A]bool
 	dirty  map[A]bool // addresses whose roles may have changed
 	final  [roleParts]map[A]role
 	parts  [roleParts]*rolePart[A] // of the table
@@ -34,7 +35,7 @@ func newRoleBook() roleBook {
 
 func newFamilyBook[A comparable](spread func(A) uint32) familyBook[A] {
 	return familyBook[A]{
-		spread: spread, sticky: map[A]role{}, vips: map[A]int{}, marked: map[A]bool{}, dirty: map[A]bool{},
+		spread: spread, sticky: map[A]role{}, vips: map[A]int{}, marked: map[A]bool{}, source: map[A]bool{}, dirty: map[A]bool{},
 	}
 }
 
@@ -80,6 +81,19 @@ func (b *roleBook) setMarked(vips []netip.Addr) {
 			b.four.mark(Number4(vip))
 		} else {
 			b.six.mark(rewrite.Addr6Of(vip))
+		}
+	}
+}
+
+// setSources says which addresses FULLNAT speaks from.
+func (b *roleBook) setSources(addrs []netip.Addr) {
+	b.four.forgetSources()
+	b.six.forgetSources()
+	for _, a := range addrs {
+		if a.Is4() {
+			b.four.addSource(Number4(a))
+		} else {
+			b.six.addSource(rewrite.Addr6Of(a))
 		}
 	}
 }
@@ -131,11 +145,23 @@ func (b *familyBook[A]) forgetMarked() {
 
 func (b *familyBook[A]) mark(vip A) { b.marked[vip], b.dirty[vip] = true, true }
 
+func (b *familyBook[A]) forgetSources() {
+	for addr := range b.source {
+		b.dirty[addr] = true
+	}
+	clear(b.source)
+}
+
+func (b *familyBook[A]) addSource(addr A) { b.source[addr], b.dirty[addr] = true, true }
+
 func (b *familyBook[A]) hostChanged() {
 	for _, vip := range b.owned {
 		b.dirty[vip] = true
 	}
 	for addr := range b.marked {
+		b.dirty[addr] = true
+	}
+	for addr := range b.source {
 		b.dirty[addr] = true
 	}
 }
@@ -173,8 +199,11 @@ func (b *familyBook[A]) roleOf(addr A, isLocal func(A) bool) role {
 	if b.marked[addr] {
 		r |= roleVIP | roleOwned
 	}
-	if r&roleOwned != 0 && isLocal(addr) {
-		r &^= roleOwned
+	if b.source[addr] {
+		r |= roleSource
+	}
+	if r&(roleOwned|roleSource) != 0 && isLocal(addr) {
+		r &^= roleOwned | roleSource
 	}
 	return r
 }

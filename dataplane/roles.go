@@ -10,6 +10,7 @@ const (
 	roleVIP    role = 1 << iota // a service has it now
 	roleOwned                   // natlb stands in for the host: it answers for the address
 	roleServer                  // a real server, now or since the director started
+	roleSource                  // FULLNAT speaks from it, and natlb answers for it
 )
 
 // roleTable maps addresses to roles. It is immutable, and every packet asks it
@@ -77,11 +78,18 @@ func (t *roleTable) of6(addr rewrite.Addr6) role {
 	}
 }
 
-// answered reports whether natlb answers for an address with these roles: it is a VIP
-// with a service, and on none of the host's interfaces.
-func (r role) answered() bool {
-	const both = roleVIP | roleOwned
-	return r&both == both
+// answered returns on which sides natlb answers for an address with these roles: on
+// that of the clients for a VIP with a service, on that of the servers for a source
+// address. What is on one of the host's interfaces the host answers for.
+func (r role) answered() (on Side) {
+	const vip = roleVIP | roleOwned
+	if r&vip == vip {
+		on = VIPSide
+	}
+	if r&roleSource != 0 {
+		on |= DIPSide
+	}
+	return on
 }
 
 // newRolePart makes a part of the table of what has roles in it.

@@ -30,9 +30,10 @@ var update = flag.Bool("update", false, "write what came out into the scenario f
 //	director max-conns=4 no-route plain-dip limits ftp=21,2121     before anything else
 //	host local ADDR | neighbour ADDR STATE | mtu LINK N | forwarding LINK | route PREFIX KIND
 //	in LINK PACKET                              one batch; see packet
+//	source add ADDR
 //	advance 61s
 //	announce VIP
-//	conns | services | counters
+//	conns | services | counters | sources
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -146,7 +147,7 @@ func directorFor(t *testing.T, line string) *world {
 }
 
 // act does one thing and returns what came of it.
-func act(t *testing.T, w *world, line int, words []string) []string {
+func act(t *testing.T, w *world, line int, words []string) (lines []string) {
 	t.Helper()
 	switch words[0] {
 	case "sysctl":
@@ -160,6 +161,23 @@ func act(t *testing.T, w *world, line int, words []string) []string {
 			return []string{"error: " + err.Error()}
 		}
 		return nil
+	case "source":
+		if err := w.apply([]ipvs.Change{{Kind: ipvs.ChangeSources, Words: words[1:]}}); err != nil {
+			return []string{"error: " + err.Error()}
+		}
+		return nil
+	case "sources":
+		for _, s := range w.dir.Sources() {
+			line := fmt.Sprintf("%v conns=%d", s.Addr, s.Conns)
+			if s.Deleted {
+				line += " deleted"
+			}
+			if s.Local {
+				line += " local"
+			}
+			lines = append(lines, line)
+		}
+		return lines
 	case "host":
 		w.setHost(func(h *packettest.Host) { changeHost(t, h, words[1:]) })
 		return nil

@@ -19,6 +19,8 @@ type Scope struct {
 	// for them, so that taking something out of the table cuts nobody off.
 	Owned   []netip.Addr
 	Servers []netip.Addr
+
+	Sources []netip.Addr // that FULLNAT speaks from, or that connections still have
 }
 
 // Scope returns the director's scope. Its slices must not be changed, but may be
@@ -32,6 +34,7 @@ func (d *Director) Scope() Scope {
 		Targets:  d.view.Load().targets,
 		Owned:    d.roles.owned[:len(d.roles.owned):len(d.roles.owned)],
 		Servers:  d.roles.servers[:len(d.roles.servers):len(d.roles.servers)],
+		Sources:  d.sources.addrs(),
 	}
 	for _, s := range d.services {
 		sc.Services = append(sc.Services, s.key)

@@ -27,6 +27,10 @@ type Shard struct {
 	dir *Director
 	id  int
 
+	// Which of how many shards this is where ports of source addresses are concerned:
+	// a trial's is the one that it stands for.
+	lane, lanes int
+
 	mu       sync.Mutex
 	now      time.Duration
 	view     *view
@@ -64,7 +68,7 @@ type Shard struct {
 const expireBudget = 512
 
 func newShard(d *Director, id, arena int) *Shard {
-	s := &Shard{dir: d, id: id, out: newOutbox(arena)}
+	s := &Shard{dir: d, id: id, lane: id, lanes: d.cfg.Shards, out: newOutbox(arena)}
 	s.table, s.table6 = newTables(d, s.died)
 	s.frags.init()
 	s.journal.records = make([]record, 0, journalQuiet)

@@ -110,10 +110,13 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 		return false
 	}
 	st := s.view.steering
-	addr, port := s.view.client(p)
+	addr, port, back := s.view.client(p)
 	owner := st.of(addr, port)
+	if back {
+		owner = sourceSteering(int(st.shards)).of(addr, port)
+	}
 	receiver := owner
-	if s.dir.cfg.Links[f.Link].Side&DIPSide != 0 && s.view.ambiguous(p) {
+	if !back && s.dir.cfg.Links[f.Link].Side&DIPSide != 0 && s.view.ambiguous(p) {
 		receiver = st.of(p.Dst, p.DstPort)
 	}
 	switch {
@@ -136,7 +139,7 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 	case owner != s.id:
 		s.handOver(f, owner, askedOwner)
 		return true
-	case !s.view.resteered:
+	case back || !s.view.resteered:
 		return false
 	}
 	former := st.other().of(addr, port)
@@ -149,12 +152,17 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 
 // client returns the end of a packet that is the client: the sender, but of what
 // a real server sends, from its own address or as the VIP, to anything else than
-// a VIP. Of IPv6 the address is folded.
-func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16) {
-	if v.roles.dst(p)&(roleVIP|roleOwned) == 0 && (v.roles.src(p) != 0 || v.answers(p)) && !v.targeted(p) {
-		return p.Dst, p.DstPort
+// a VIP. Of IPv6 the address is folded. back says that it is a source address, which
+// stands for a client: see sourceSteering.
+func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16, back bool) {
+	to := v.roles.dst(p)
+	if to&roleSource != 0 {
+		return p.Dst, p.DstPort, true
 	}
-	return p.Src, p.SrcPort
+	if to&(roleVIP|roleOwned) == 0 && (v.roles.src(p) != 0 || v.answers(p)) && !v.targeted(p) {
+		return p.Dst, p.DstPort, false
+	}
+	return p.Src, p.SrcPort, false
 }
 
 // targeted reports whether firewall marks lead a packet to a service.

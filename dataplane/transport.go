@@ -155,7 +155,7 @@ func (s *Shard) martian(p *rewrite.Packet) bool {
 	if p.V6 {
 		single = p.Src6.IsSingleHost() && !p.Src6.IsLinkLocal()
 	}
-	return !single || s.view.roles.src(p)&(roleVIP|roleOwned) != 0 || s.view.fromHost(p)
+	return !single || s.view.roles.src(p)&(roleVIP|roleOwned|roleSource) != 0 || s.view.fromHost(p)
 }
 
 // opens reports whether a packet without a connection may start one.
@@ -174,6 +174,7 @@ type newConn struct {
 	server   *ipvs.RealServer
 	port     uint16        // RPort
 	template conntrack.Ref // that it will be under, 0 for none
+	local    localEnd      // of FULLNAT
 }
 
 // pick decides which server a new connection gets: that of its client's
@@ -223,15 +224,24 @@ func flowOf(p *rewrite.Packet) sched.Flow {
 
 // connect enters a new connection into the table and into the counts.
 func (s *Shard) connect(p *rewrite.Packet, svc *serviceView, n newConn, mark uint32, now time.Duration) (conntrack.Ref, Verdict) {
-	r := s.insert(p, now)
-	if r == 0 && s.evict(p.V6) {
-		r = s.insert(p, now)
+	v, r := Forward, conntrack.Ref(0)
+	srv := &s.view.servers[n.server.ID]
+	if srv.method == ipvs.FullNAT {
+		n.local, v = s.takeSource(p, srv, n.port)
 	}
-	if r == 0 {
+	if v == Forward {
+		if r = s.insert(p, now); r == 0 && s.evict(p.V6) {
+			r = s.insert(p, now)
+		}
+		if r == 0 {
+			v = DropTableFull
+		}
+	}
+	if v != Forward {
 		if n.template != 0 {
 			s.dir.templates.release(s, p.V6, n.template, false)
 		}
-		return 0, DropTableFull
+		return 0, v
 	}
 	s.bind(s.of(p.V6).At(r), r, svc, n, mark)
 	return r, Forward
@@ -246,7 +256,10 @@ func (s *Shard) bind(c *conntrack.Conn, r conntrack.Ref, svc *serviceView, n new
 	}
 	c.Template, c.Mark = n.template, mark
 	c.Flags |= conntrack.Inactive | conntrack.Flags(srv.method)
-	if srv.method != ipvs.Masq {
+	switch {
+	case srv.method == ipvs.FullNAT:
+		s.pair(r, n.local)
+	case srv.method != ipvs.Masq:
 		c.Flags |= conntrack.NoOutput
 	}
 	if s.dir.helps(c) {
@@ -329,6 +342,9 @@ func (s *Shard) died(r conntrack.Ref, c *conntrack.Conn) {
 	}
 	if c.Template != 0 {
 		s.dir.templates.release(s, c.Is(conntrack.V6), c.Template, s.ending == ipvs.ServerGone)
+	}
+	if c.Full() {
+		s.unpair(c)
 	}
 }
 

@@ -19,6 +19,12 @@ func (d *Director) Housekeep(now time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.expireMappings(now)
+	if d.sources.lingers() {
+		thaw := d.freeze()
+		d.settleSources()
+		d.publish()
+		thaw()
+	}
 	if now < d.trashNext || len(d.trash) == 0 {
 		return
 	}

@@ -48,6 +48,8 @@ const (
 	DropTableFull         // connection table at its cap
 	DropDefence           // sysctl drop_packet: one of so many new connections
 	DropNoSource          // the director has no address to send a tunnel's packet from
+	DropNoSourceAddress   // there is no source address for FULLNAT
+	DropNoSourcePort      // FULLNAT: no free port of a source address was found
 	DropLocalServer       // the real server is the director itself
 	DropNoRoute           // no route, and no answer is owed
 	DropTTL               // TTL used up, and no answer is owed
@@ -83,7 +85,7 @@ var verdictNames = [NumVerdicts]string{
 	DropMartian: "drop-martian", DropElsewhere: "drop-elsewhere",
 	DropServerGone: "drop-server-gone", DropLimited: "drop-answer-limited",
 	DropNoDestination: "drop-no-destination", DropTableFull: "drop-table-full", DropDefence: "drop-defence", DropNoSource: "drop-no-source",
-	DropLocalServer: "drop-local-server", DropNoRoute: "drop-no-route", DropTTL: "drop-ttl", DropTooBig: "drop-too-big",
+	DropNoSourceAddress: "drop-no-source-address", DropNoSourcePort: "drop-no-source-port", DropLocalServer: "drop-local-server", DropNoRoute: "drop-no-route", DropTTL: "drop-ttl", DropTooBig: "drop-too-big",
 	DropICMPChecksum: "drop-icmp-checksum", DropChecksum: "drop-checksum", DropNeighbourFailed: "drop-neighbour-failed",
 	DropNeighbourFull: "drop-neighbour-full", DropFragmentOverlap: "drop-fragment-overlap",
 	DropFragmentTimeout: "drop-fragment-timeout", DropFragmentMemory: "drop-fragment-memory",

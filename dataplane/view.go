@@ -71,18 +71,21 @@ type serverView struct {
 // view is one immutable picture of configuration and host. Shards load it once
 // per batch.
 type view struct {
-	idle     bool // there is no service, of either family
-	four     services[endpoint]
-	six      services[endpoint6]
-	marks    *marks            // nil without firewall-mark services
-	targets  []classify.Target // what of the traffic marks lead to; empty without such services
-	servers  []serverView      // by server ID; a free ID has no RealServer
-	dests    []*destination    // by server ID, for their keys; nil: a free ID
-	nservice int               // slots of service counters
-	roles    roleTable
-	host     Host
-	timeouts conntrack.Timeouts
-	settings settings
+	idle       bool // there is no service, of either family
+	four       services[endpoint]
+	six        services[endpoint6]
+	marks      *marks            // nil without firewall-mark services
+	targets    []classify.Target // what of the traffic marks lead to; empty without such services
+	servers    []serverView      // by server ID; a free ID has no RealServer
+	dests      []*destination    // by server ID, for their keys; nil: a free ID
+	nservice   int               // slots of service counters
+	roles      roleTable
+	sources4   []sourceView  // that new connections may take, of IPv4
+	sources6   []sourceView  // the same of IPv6
+	sourceLive []*sourceAddr // by ID, for their counts; nil: a free ID
+	host       Host
+	timeouts   conntrack.Timeouts
+	settings   settings
 
 	steering  steering
 	resteered bool // connections may be in the shard that another steering put them in

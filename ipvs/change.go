@@ -24,12 +24,13 @@ const (
 	ChangeMarks
 	BreakPersistence  // take away a server's persistence templates: their clients are scheduled anew
 	OrderDestinations // the same servers of one service in another order
+	ChangeSources     // the addresses that FullNAT's packets come from
 )
 
 // String returns a short name for logs.
 func (k ChangeKind) String() string {
 	names := [...]string{"", "add-service", "edit-service", "delete-service", "add-server",
-		"edit-server", "delete-server", "flush", "zero", "set", "sysctl", "mark", "break-persistence", "order-servers"}
+		"edit-server", "delete-server", "flush", "zero", "set", "sysctl", "mark", "break-persistence", "order-servers", "source"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -45,7 +46,7 @@ type Change struct {
 	Timeouts    Timeouts    // SetTimeouts
 	Name        string      // SetSysctl: the name without "net.ipv4.vs."
 	Value       string      // SetSysctl: the value as written
-	Words       []string    // ChangeMarks: a command line of natlb mark that changes the rules
+	Words       []string    // ChangeMarks, ChangeSources: a command line of natlb mark, or of natlb source, that changes something
 
 	// OrderDestinations: every server of the service once, newest first, which
 	// is the order that schedulers walk. No server changes in any other way.

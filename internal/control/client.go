@@ -121,6 +121,20 @@ func (c *Client) Marks(ctx context.Context, words []string) (string, error) {
 	return reply.Text, err
 }
 
+// Sources returns the addresses that FullNAT speaks from, with those that were deleted
+// and still have connections.
+func (c *Client) Sources(ctx context.Context) ([]ipvs.SourceStatus, error) {
+	var reply sourcesReply
+	if err := c.get(ctx, "/v1/sources", &reply); err != nil {
+		return nil, err
+	}
+	list := make([]ipvs.SourceStatus, len(reply.Sources))
+	for i, s := range reply.Sources {
+		list[i] = ipvs.SourceStatus{Addr: s.Address, Conns: s.Connections, Deleted: s.Deleted, Local: s.Local}
+	}
+	return list, nil
+}
+
 // Status says who answers on the socket.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var reply statusReply

@@ -52,6 +52,10 @@ type Director interface {
 	// with the text to print. The error wraps ipvs.ErrInvalid.
 	Marks(words []string) (string, error)
 
+	// Sources returns the addresses that FullNAT speaks from, in order, with those
+	// that were deleted and still have connections. The result is the caller's.
+	Sources() []ipvs.SourceStatus
+
 	// Explain says what the director would do with one packet, and changes
 	// nothing. The error wraps ipvs.ErrInvalid or ipvs.ErrUnsupported. The
 	// result is the caller's.

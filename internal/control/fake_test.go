@@ -94,6 +94,12 @@ func connNumber(i int) ipvs.ConnStatus {
 func (f *fakeDirector) Timeouts() ipvs.Timeouts {
 	return ipvs.Timeouts{TCP: 900, TCPFin: 120, UDP: 300}
 }
+func (f *fakeDirector) Sources() []ipvs.SourceStatus {
+	return []ipvs.SourceStatus{
+		{Addr: netip.MustParseAddr("10.0.0.240"), Conns: 3}, {Addr: netip.MustParseAddr("10.0.0.241")},
+		{Addr: netip.MustParseAddr("10.0.0.242"), Conns: 1, Deleted: true}, {Addr: netip.MustParseAddr("fd00::1"), Local: true},
+	}
+}
 func (f *fakeDirector) TableSize() int { return 4096 }
 func (f *fakeDirector) Counters() []Counter {
 	return []Counter{{"forwarded", 1 << 60}, {"dropped", 0}}

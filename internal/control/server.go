@@ -104,6 +104,7 @@ func (s *Server) routes() http.Handler {
 	get("/v1/counters", func() any { return countersReply{s.header(), s.director.Counters()} })
 	get("/v1/ledger", func() any { return ledgerReply{s.header(), s.director.Ledger()} })
 	get("/v1/sysctls", func() any { return sysctlsReply{s.header(), s.director.Sysctls()} })
+	get("/v1/sources", func() any { return sourcesReply{s.header(), JSONOfSources(s.director.Sources())} })
 	get("/v1/status", s.status)
 	get("/v1/setup", func() any { return setupReply{s.header(), s.director.Setup()} })
 	mux.HandleFunc("GET /v1/census", s.serveCensus)
@@ -131,7 +132,7 @@ func (s *Server) serveState(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.reply(w, http.StatusOK, stateReply{
-		s.header(), state.Generation, state.Timeouts, state.Sysctls, state.Marks, JSONOfServices(state.Services),
+		s.header(), state.Generation, state.Timeouts, state.Sysctls, state.Marks, append([]string{}, state.Sources...), JSONOfServices(state.Services),
 	})
 }
 

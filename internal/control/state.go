@@ -3,8 +3,10 @@ package control
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
+	"natlb/internal/sources"
 	"natlb/ipvs"
 )
 
@@ -15,6 +17,7 @@ type State struct {
 	Timeouts   ipvs.Timeouts
 	Sysctls    []Sysctl             // all, in the director's order
 	Marks      []string             // rules as natlb mark -S prints them: "-A PREROUTING ...", then those of IPv6: "-6 -A PREROUTING ..."
+	Sources    []string             // addresses of FullNAT: single ones and ranges, as a rules file has them
 	Services   []ipvs.ServiceStatus // in order of creation, servers newest first
 }
 
@@ -23,12 +26,13 @@ type Source interface {
 	Timeouts() ipvs.Timeouts
 	Sysctls() []Sysctl
 	Marks(words []string) (string, error)
+	Sources() []ipvs.SourceStatus
 	Services() []ipvs.ServiceStatus
 }
 
 // ReadState returns a state without its generation.
 func ReadState(d Source) (*State, error) {
-	s := &State{Timeouts: d.Timeouts(), Sysctls: d.Sysctls(), Services: d.Services()}
+	s := &State{Timeouts: d.Timeouts(), Sysctls: d.Sysctls(), Sources: rangesOf(d.Sources()), Services: d.Services()}
 	for _, family := range []string{"", "-6 "} {
 		text, err := d.Marks(strings.Fields(family + "-S"))
 		if err != nil {
@@ -41,6 +45,17 @@ func ReadState(d Source) (*State, error) {
 		}
 	}
 	return s, nil
+}
+
+// rangesOf returns the addresses that were not deleted as a rules file has them.
+func rangesOf(list []ipvs.SourceStatus) []string {
+	var addrs []netip.Addr
+	for _, s := range list {
+		if !s.Deleted {
+			addrs = append(addrs, s.Addr)
+		}
+	}
+	return sources.SetOf(addrs).Ranges()
 }
 
 // State returns the director's state as it is between two transactions.
@@ -67,7 +82,7 @@ func (c *Client) State(ctx context.Context) (*State, error) {
 		return nil, err
 	}
 	services, err := statusOf(reply.Services)
-	return &State{reply.Generation, reply.Timeouts, reply.Sysctls, reply.Marks, services}, err
+	return &State{reply.Generation, reply.Timeouts, reply.Sysctls, reply.Marks, reply.Sources, services}, err
 }
 
 // ApplyTo is [Client.Apply] for the state of that generation, as [Client.State]

@@ -20,7 +20,7 @@ func TestState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &State{Generation: got.Generation, Timeouts: d.Timeouts(), Sysctls: d.Sysctls(), Marks: []string{"-A one", "-A two"}, Services: d.services}
+	want := &State{Generation: got.Generation, Timeouts: d.Timeouts(), Sysctls: d.Sysctls(), Marks: []string{"-A one", "-A two"}, Sources: []string{"10.0.0.240-10.0.0.241", "fd00::1"}, Services: d.services}
 	if diff := cmp.Diff(want, got, byValue); diff != "" {
 		t.Errorf("State (-want +got)\n%s", diff)
 	}

@@ -99,6 +99,11 @@ func checkValues(c *ipvs.Change) error {
 		return nil
 	case ipvs.OrderDestinations:
 		return checkKey(c.Service.Key)
+	case ipvs.ChangeSources:
+		if len(c.Words) == 0 {
+			return invalid("source without a command")
+		}
+		return nil
 	case ipvs.ChangeMarks:
 		if len(c.Words) == 0 {
 			return invalid("mark without a command")
@@ -162,7 +167,7 @@ func checkDestination(d *ipvs.Destination, service6 bool) error {
 		return err
 	}
 	switch d.Method {
-	case ipvs.Masq, ipvs.Route, ipvs.Tunnel:
+	case ipvs.Masq, ipvs.Route, ipvs.Tunnel, ipvs.FullNAT:
 	default:
 		return invalid("forwarding method %v", d.Method)
 	}
@@ -190,7 +195,7 @@ func checkDestination(d *ipvs.Destination, service6 bool) error {
 // checkServerPort wants the service's port where packets keep theirs: ipvsadm
 // puts it there whatever is typed, so that no other port could be saved.
 func checkServerPort(k ipvs.ServiceKey, d *ipvs.Destination) error {
-	if d.Method == ipvs.Masq || k.IsMark() || d.Addr.Port() == k.VIP.Port() {
+	if d.Method == ipvs.Masq || d.Method == ipvs.FullNAT || k.IsMark() || d.Addr.Port() == k.VIP.Port() {
 		return nil
 	}
 	return invalid("real server port %d: with forwarding method %v it is that of the service, %d", d.Addr.Port(), d.Method, k.VIP.Port())

@@ -41,6 +41,7 @@ type stateReply struct {
 	Timeouts   ipvs.Timeouts `json:"timeouts"`
 	Sysctls    []Sysctl      `json:"sysctls"`
 	Marks      []string      `json:"marks"`
+	Sources    []string      `json:"sources"` // addresses and ranges
 	Services   []ServiceJSON `json:"services"`
 }
 
@@ -77,6 +78,29 @@ type marksReply struct {
 	Text string `json:"text"`
 }
 
+// SourceJSON is a source address of FullNAT, on the socket and wherever natlb prints
+// JSON.
+type SourceJSON struct {
+	Address     netip.Addr `json:"address"`
+	Connections int64      `json:"connections"`
+	Deleted     bool       `json:"deleted,omitempty"` // no new connections
+	Local       bool       `json:"local,omitempty"`   // an address of the host by now: no new connections
+}
+
+type sourcesReply struct {
+	header
+	Sources []SourceJSON `json:"sources"`
+}
+
+// JSONOfSources returns what says in JSON what list says, never nil.
+func JSONOfSources(list []ipvs.SourceStatus) []SourceJSON {
+	wire := make([]SourceJSON, len(list))
+	for i, s := range list {
+		wire[i] = SourceJSON{s.Addr, s.Conns, s.Deleted, s.Local}
+	}
+	return wire
+}
+
 type sysctlsReply struct {
 	header
 	Sysctls []Sysctl `json:"sysctls"`
@@ -95,7 +119,7 @@ type ChangeJSON struct {
 	Timeouts    *ipvs.Timeouts   `json:"timeouts,omitempty"`
 	Name        string           `json:"name,omitempty"`
 	Value       string           `json:"value,omitempty"`
-	Words       []string         `json:"words,omitempty"` // mark: a command line of natlb mark
+	Words       []string         `json:"words,omitempty"` // mark and source: a command line of natlb mark, or of natlb source
 	Order       []netip.AddrPort `json:"order,omitempty"` // order-servers: newest first
 }
 

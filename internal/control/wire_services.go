@@ -25,7 +25,7 @@ type wireService struct {
 // wireDestination is the configuration of a real server.
 type wireDestination struct {
 	Address        netip.AddrPort `json:"address"`
-	Method         string         `json:"method,omitempty"` // masq, route, tunnel; listings also local, bypass
+	Method         string         `json:"method,omitempty"` // masq, route, tunnel, fullnat; listings also local, bypass
 	Weight         int32          `json:"weight"`
 	UpperThreshold uint32         `json:"upper_threshold,omitempty"`
 	LowerThreshold uint32         `json:"lower_threshold,omitempty"`

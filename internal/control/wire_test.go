@@ -132,7 +132,7 @@ func drawDestination(t *rapid.T) ipvs.Destination {
 
 // drawChange draws what each kind carries and nothing else.
 func drawChange(t *rapid.T) ipvs.Change {
-	c := ipvs.Change{Kind: ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.OrderDestinations)).Draw(t, "kind"))}
+	c := ipvs.Change{Kind: ipvs.ChangeKind(rapid.Uint8Range(uint8(ipvs.AddService), uint8(ipvs.ChangeSources)).Draw(t, "kind"))}
 	switch c.Kind {
 	case ipvs.AddService, ipvs.EditService, ipvs.DeleteService:
 		c.Service = drawService(t)
@@ -146,7 +146,7 @@ func drawChange(t *rapid.T) ipvs.Change {
 		c.Timeouts = ipvs.Timeouts{TCP: rapid.Uint32().Draw(t, "tcp"), TCPFin: rapid.Uint32().Draw(t, "fin"), UDP: rapid.Uint32().Draw(t, "udp")}
 	case ipvs.SetSysctl:
 		c.Name, c.Value = rapid.String().Draw(t, "name"), rapid.String().Draw(t, "value")
-	case ipvs.ChangeMarks:
+	case ipvs.ChangeMarks, ipvs.ChangeSources:
 		c.Words = rapid.SliceOfN(rapid.String(), 1, 3).Draw(t, "words")
 	case ipvs.OrderDestinations:
 		c.Service = drawService(t)

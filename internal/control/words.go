@@ -29,7 +29,7 @@ var kinds = vocabulary[ipvs.ChangeKind]{"op", kindWords()}
 
 func kindWords() map[ipvs.ChangeKind]string {
 	words := make(map[ipvs.ChangeKind]string)
-	for k := ipvs.AddService; k <= ipvs.OrderDestinations; k++ {
+	for k := ipvs.AddService; k <= ipvs.ChangeSources; k++ {
 		words[k] = k.String()
 	}
 	return words
@@ -52,6 +52,7 @@ func wordsOf[T interface {
 
 var methods = vocabulary[ipvs.ForwardMethod]{"method", map[ipvs.ForwardMethod]string{
 	ipvs.Masq: "masq", ipvs.Route: "route", ipvs.Tunnel: "tunnel", ipvs.Local: "local", ipvs.Bypass: "bypass",
+	ipvs.FullNAT: "fullnat",
 }}
 
 var tunnelTypes = vocabulary[ipvs.TunnelType]{"tunnel_type", map[ipvs.TunnelType]string{

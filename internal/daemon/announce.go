@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,8 +38,8 @@ func (a *announcer) stop() {
 	a.stopped = true
 }
 
-// vips returns the addresses that clients know: those of services, and those
-// that firewall marks lead to.
+// vips returns the addresses that natlb answers for: those of services, those that
+// firewall marks lead to, and source addresses.
 func vips(sc dataplane.Scope) map[netip.Addr]bool {
 	vips := map[netip.Addr]bool{}
 	for _, key := range sc.Services {
@@ -46,13 +47,14 @@ func vips(sc dataplane.Scope) map[netip.Addr]bool {
 			vips[vip] = true
 		}
 	}
-	for _, vip := range sc.Marked {
+	for _, vip := range slices.Concat(sc.Marked, sc.Sources) {
 		vips[vip] = true
 	}
 	return vips
 }
 
-// announce tells the VIP side about VIPs that are there and were not known.
+// announce tells the neighbours of the VIPs and source addresses that are there and
+// were not known.
 func (d *daemon) announce(known, there map[netip.Addr]bool) {
 	var fresh []netip.Addr
 	for vip := range there {

@@ -84,6 +84,7 @@ func (d *daemon) close() {
 	}
 	if d.links.groups != nil {
 		d.links.groups.Close()
+		d.links.backs.Close()
 	}
 }
 

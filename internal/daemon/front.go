@@ -60,15 +60,15 @@ func (f front) reach(changes []ipvs.Change) (wider, other bool) {
 			wider, other = true, other || c.Service.Key.IsMark()
 		case ipvs.AddDestination:
 			wider = wider || !f.Director.IsServer(c.Destination.Addr.Addr())
-		case ipvs.DeleteService, ipvs.FlushServices, ipvs.ChangeMarks:
+		case ipvs.DeleteService, ipvs.FlushServices, ipvs.ChangeMarks, ipvs.ChangeSources:
 			other = true
 		}
 	}
 	return wider, other
 }
 
-// vips returns the addresses that clients know: all of them, or those of services
-// that the changes add.
+// vips returns the addresses that natlb answers for: all of them, or those of
+// services that the changes add.
 func (f front) vips(changes []ipvs.Change, all bool) map[netip.Addr]bool {
 	if all {
 		return vips(f.Director.Scope())

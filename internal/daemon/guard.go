@@ -132,6 +132,9 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 			r.Servers = append(r.Servers, vip) // as which servers with -g and -i answer
 		}
 	}
+	if forwards {
+		r.OwnedVIPs = append(r.OwnedVIPs, sc.Sources...)
+	}
 	for _, rip := range sc.Servers {
 		if !p.view.IsLocal(rip) {
 			r.Servers = append(r.Servers, rip)

@@ -35,7 +35,10 @@ type links struct {
 	heard    []hearing          // of each link
 
 	groups *hostnet.Groups // in which neighbours ask for VIPs of IPv6
+	backs  *hostnet.Groups // the same of source addresses
 	vips   []netip.Addr    // the VIPs of IPv6
+
+	sources []netip.Addr // of FULLNAT, of both families
 }
 
 // capture makes the ports catch what concerns the scope, and nothing else of the
@@ -43,8 +46,8 @@ type links struct {
 func (l *links) capture(sc dataplane.Scope) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if vips := vips6(sc); !slices.Equal(vips, l.vips) {
-		l.vips = vips
+	if vips := vips6(sc); !slices.Equal(vips, l.vips) || !slices.Equal(sc.Sources, l.sources) {
+		l.vips, l.sources = vips, sc.Sources
 		l.listen()
 	}
 	captured := captureOf(sc)
@@ -62,16 +65,19 @@ func (l *links) capture(sc dataplane.Scope) error {
 }
 
 // listen makes the host a member of the groups in which neighbours ask for the
-// VIPs. Without them they may ask in vain, and all else works.
+// VIPs and the source addresses. Without them they may ask in vain, and all else works.
 func (l *links) listen() {
-	var indices []int
-	for i, ports := range l.ports {
-		if l.links[i].Side&dataplane.VIPSide != 0 {
-			indices = append(indices, ports[0].Index())
+	on := func(side dataplane.Side) (indices []int) {
+		for i, ports := range l.ports {
+			if l.links[i].Side&side != 0 {
+				indices = append(indices, ports[0].Index())
+			}
 		}
+		return indices
 	}
-	if err := l.groups.Set(indices, l.vips); err != nil && l.d.faults.allow(err.Error()) {
-		l.d.cfg.Log.Warn("neighbours may not find VIPs of IPv6", "err", err)
+	err := errors.Join(l.groups.Set(on(dataplane.VIPSide), l.vips), l.backs.Set(on(dataplane.DIPSide), l.sources))
+	if err != nil && l.d.faults.allow(err.Error()) {
+		l.d.cfg.Log.Warn("neighbours may not find VIPs or source addresses of IPv6", "err", err)
 	}
 }
 
@@ -175,7 +181,7 @@ func numbers6(lists ...[]netip.Addr) (addrs []rewrite.Addr6) {
 // openLinks opens ports on every link, one for each shard, and notes what each
 // link can do.
 func (d *daemon) openLinks(ls []dataplane.Link) error {
-	d.links.d, d.links.links, d.links.groups = d, ls, hostnet.NewGroups()
+	d.links.d, d.links.links, d.links.groups, d.links.backs = d, ls, hostnet.NewGroups(), hostnet.NewGroups()
 	for i := range ls {
 		ports, err := d.links.open(i)
 		if err != nil {

@@ -16,7 +16,7 @@ func (f front) Setup() control.Setup {
 	cfg := &f.d.cfg
 	s := control.Setup{
 		Namespace: networkNamespace(), Guard: string(cfg.Guard), Route: !cfg.NoRoute,
-		Methods: []string{"masq", "route", "tunnel"}, FTPPorts: cfg.ftpPorts(), Memory: residentMemory(),
+		Methods: []string{"masq", "route", "tunnel", "fullnat"}, FTPPorts: cfg.ftpPorts(), Memory: residentMemory(),
 	}
 	s.MarkedVIPs = append(s.MarkedVIPs, f.Director.Scope().Marked...)
 	s.Capabilities, _ = hostnet.Capabilities() // a thread may always ask about itself

@@ -17,6 +17,7 @@ type fakeDirector struct {
 	services []ipvs.ServiceStatus
 	conns    []ipvs.ConnStatus
 	timeouts ipvs.Timeouts
+	sources  []ipvs.SourceStatus
 	fail     error // what every call returns
 }
 
@@ -40,7 +41,10 @@ func (f *fakeDirector) Connections(_ context.Context, yield func(ipvs.ConnStatus
 }
 
 func (f *fakeDirector) Timeouts(context.Context) (ipvs.Timeouts, error) { return f.timeouts, f.fail }
-func (f *fakeDirector) TableSize(context.Context) (int, error)          { return 4096, f.fail }
+func (f *fakeDirector) Sources(context.Context) ([]ipvs.SourceStatus, error) {
+	return f.sources, f.fail
+}
+func (f *fakeDirector) TableSize(context.Context) (int, error) { return 4096, f.fail }
 
 func (f *fakeDirector) Apply(ctx context.Context, changes []ipvs.Change) error {
 	if f.fail != nil {

@@ -38,6 +38,8 @@ type scene struct {
 	ln       *line                // nil if its words could not be read, or for a script
 	err      error                // what came of it; nil: it was carried out
 	services []ipvs.ServiceStatus // what the director had before; nil if nobody asked
+	sources  []ipvs.SourceStatus  // that FullNAT can speak from, if they were asked for
+	asked    bool
 }
 
 // asks reports whether the hint will look at the services.
@@ -213,6 +215,9 @@ func (s *scene) serverChanged() string {
 	}
 	if d.Method == ipvs.Route && !s.replacedPort() && !s.ln.given.has(optForward) {
 		parts = append(parts, "without -m it is -g: the server needs the VIP on its own lo, and answers the clients itself")
+	}
+	if s.asked && !slices.ContainsFunc(s.sources, func(a ipvs.SourceStatus) bool { return a.Addr.Is6() == d.Addr.Addr().Is6() }) {
+		parts = append(parts, "--fullnat needs a source address, and there is none of this family yet: natlb source add ADDRESS, a free one of the servers' network")
 	}
 	if lost := s.lostByServer(&d); lost != nil {
 		parts = append(parts, "-e replaces everything: "+strings.Join(lost, ", "))

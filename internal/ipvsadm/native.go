@@ -8,19 +8,21 @@ import (
 
 	"natlb/internal/classify"
 	"natlb/internal/control"
+	"natlb/internal/sources"
 	"natlb/ipvs"
 )
 
 // The words that begin a rules line which ipvsadm does not know.
 const (
 	wordMark   = "mark"
+	wordSource = "source"
 	wordSysctl = "sysctl"
 	sysctlRoot = "net.ipv4.vs."
 )
 
 // nativeRule reads a line of natlb's own, which has no comment any more: mark and
-// a command of iptables' shape, or sysctl NAME=VALUE. It reports false for other
-// lines.
+// a command of iptables' shape, source and addresses, or sysctl NAME=VALUE. It
+// reports false for other lines.
 func nativeRule(text string) (c ipvs.Change, is bool, err error) {
 	text = strings.TrimSpace(text)
 	word, rest := text, ""
@@ -38,6 +40,13 @@ func nativeRule(text string) (c ipvs.Change, is bool, err error) {
 			err = fmt.Errorf("mark%s does not belong into rules", rest)
 		}
 		return ipvs.Change{Kind: ipvs.ChangeMarks, Words: words}, true, err
+	case wordSource:
+		words := strings.Fields(rest)
+		cmd, err := sources.Parse(words)
+		if err == nil && !cmd.Changes() {
+			err = fmt.Errorf("source%s does not belong into rules", rest)
+		}
+		return ipvs.Change{Kind: ipvs.ChangeSources, Words: words}, true, err
 	case wordSysctl:
 		name, value, ok := strings.Cut(strings.TrimSpace(rest), "=")
 		if !ok {
@@ -51,7 +60,7 @@ func nativeRule(text string) (c ipvs.Change, is bool, err error) {
 
 // WriteRules writes a rules file that ParseRules reads and that makes the same
 // state again: numbers only, thresholds, timeouts, settings that are not at their
-// defaults and marks too. Services are in the order of listings; servers in the
+// defaults, marks and source addresses too. Services are in the order of listings; servers in the
 // order in which they came, which is the order that decides ties.
 func WriteRules(w io.Writer, s *control.State) {
 	fmt.Fprintln(w, TimeoutsRule(s.Timeouts))
@@ -62,6 +71,9 @@ func WriteRules(w io.Writer, s *control.State) {
 	}
 	for _, rule := range s.Marks {
 		fmt.Fprintln(w, MarkRule(rule))
+	}
+	for _, addrs := range s.Sources {
+		fmt.Fprintln(w, SourceRule(addrs))
 	}
 	services := slices.Clone(s.Services)
 	slices.SortStableFunc(services, func(a, b ipvs.ServiceStatus) int { return a.Key.Compare(b.Key) })
@@ -104,6 +116,10 @@ func TimeoutsRule(t ipvs.Timeouts) string {
 // SysctlRule returns the line of a rules file that sets a sysctl; name comes
 // without net.ipv4.vs.
 func SysctlRule(name, value string) string { return wordSysctl + " " + sysctlRoot + name + "=" + value }
+
+// SourceRule returns the line of a rules file that adds source addresses: one, or a
+// range.
+func SourceRule(addrs string) string { return wordSource + " add " + addrs }
 
 // MarkRule returns the line of a rules file that gives a mark; rule is as natlb
 // mark -S prints it.

@@ -106,6 +106,7 @@ var options = []option{
 	{long: "gatewaying", short: 'g', id: optForward, set: setRoute},
 	{long: "ipip", short: 'i', id: optForward, set: setTunnel},
 	{long: "masquerading", short: 'm', id: optForward, set: setMasq},
+	{long: "fullnat", id: optForward, set: setFullNAT}, // natlb's own
 	{long: "weight", short: 'w', value: needsValue, id: optWeight, set: setWeight},
 	{long: "u-threshold", short: 'x', value: needsValue, id: optUpper, set: setUpper},
 	{long: "l-threshold", short: 'y', value: needsValue, id: optLower, set: setLower},

@@ -162,7 +162,7 @@ func (ln *line) change() (ipvs.Change, error) {
 		}
 	case ipvs.AddDestination, ipvs.EditDestination:
 		c.Destination = ln.server
-		if key := ln.service.Key; !key.IsMark() && ln.server.Method != ipvs.Masq {
+		if key := ln.service.Key; !key.IsMark() && ln.server.Method != ipvs.Masq && ln.server.Method != ipvs.FullNAT {
 			// Direct routing and tunnels keep the packet's port.
 			c.Destination.Addr = netip.AddrPortFrom(ln.server.Addr.Addr(), key.VIP.Port())
 		}

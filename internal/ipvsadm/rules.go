@@ -72,7 +72,7 @@ func (r *Rules) Locate(err error) error {
 const rulesTimeout = 30 * time.Second
 
 // ParseRules reads a rules file: what -S writes, with -x and -y too, --set
-// lines, natlb's own mark and sysctl lines, any other command that changes the configuration, blank lines, and
+// lines, natlb's own mark, source and sysctl lines, any other command that changes the configuration, blank lines, and
 // comments from a word that starts with # to the end of its line. name is the
 // file's, for messages. All faults come back together as [RuleFaults], values
 // and what this version does not support included; the rules are then those of

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"natlb/internal/control"
 	"natlb/ipvs"
@@ -19,6 +20,7 @@ type Client interface {
 	Connections(ctx context.Context, yield func(ipvs.ConnStatus) bool) error
 	Timeouts(ctx context.Context) (ipvs.Timeouts, error)
 	TableSize(ctx context.Context) (int, error)
+	Sources(ctx context.Context) ([]ipvs.SourceStatus, error)
 }
 
 var _ Client = (*control.Client)(nil)
@@ -91,7 +93,17 @@ func (s *invocation) change(sc *scene) {
 		}
 		err = s.env.Client.Apply(s.ctx, []ipvs.Change{c})
 	}
+	if c.Destination.Method == ipvs.FullNAT && err == nil && s.env.Hints {
+		sc.sources, sc.asked = s.sources()
+	}
 	sc.err = refusal(err, statusRefused)
+}
+
+// sources returns the addresses that FullNAT can speak from, and whether the director
+// could be asked for them.
+func (s *invocation) sources() (list []ipvs.SourceStatus, asked bool) {
+	list, err := s.env.Client.Sources(s.ctx)
+	return slices.DeleteFunc(list, func(a ipvs.SourceStatus) bool { return a.Deleted || a.Local }), err == nil
 }
 
 // advise gives a person the hint for sc: with its fault, or at once when there

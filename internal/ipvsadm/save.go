@@ -3,12 +3,14 @@ package ipvsadm
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"natlb/ipvs"
 )
 
 // save is -S: the command lines that make the table again. As with ipvsadm,
-// thresholds and timeouts are not in them.
+// thresholds and timeouts are not in them; nor are servers that ipvsadm has no words
+// for, of which a line on the standard error tells.
 func (s *invocation) save(ln *line) error {
 	return s.saveTable(ln.given.has(optNumeric))
 }
@@ -21,11 +23,26 @@ func (s *invocation) saveTable(numeric bool) error {
 	sortServices(services)
 	names, stop := newNamer(s.ctx, s.lookup, numeric)
 	defer stop()
+	if n := dropFullNAT(services); n > 0 {
+		fmt.Fprintf(s.env.Stderr, "%d real servers with --fullnat are left out, which ipvsadm could not read: natlb save has them\n", n)
+	}
 	return s.output(func(w io.Writer) {
 		for i := range services {
 			saveService(w, names, &services[i])
 		}
 	})
+}
+
+// dropFullNAT takes the servers out of services that are natlb's own, and returns how
+// many they were.
+func dropFullNAT(services []ipvs.ServiceStatus) (n int) {
+	for i := range services {
+		s := &services[i]
+		n += len(s.Destinations)
+		s.Destinations = slices.DeleteFunc(slices.Clone(s.Destinations), func(d ipvs.DestinationStatus) bool { return d.Method == ipvs.FullNAT })
+		n -= len(s.Destinations)
+	}
+	return n
 }
 
 func saveService(w io.Writer, names *namer, s *ipvs.ServiceStatus) {
@@ -75,7 +92,7 @@ func serviceArgs(names *namer, k ipvs.ServiceKey) string {
 // serverArgs writes the forwarding method always; the director itself as a
 // server is -g.
 func serverArgs(d *ipvs.Destination) string {
-	letter := map[ipvs.ForwardMethod]string{ipvs.Masq: "-m", ipvs.Tunnel: "-i"}[d.Method]
+	letter := map[ipvs.ForwardMethod]string{ipvs.Masq: "-m", ipvs.Tunnel: "-i", ipvs.FullNAT: "--fullnat"}[d.Method]
 	if letter == "" {
 		letter = "-g"
 	}

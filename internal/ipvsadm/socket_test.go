@@ -39,6 +39,8 @@ func (d director) Counters() []control.Counter { return nil }
 func (d director) Ledger() control.Ledger      { return control.Ledger{} }
 func (d director) Sysctls() []control.Sysctl   { return nil }
 
+func (d director) Sources() []ipvs.SourceStatus { return nil }
+
 func (d director) Setup() control.Setup { return control.Setup{} }
 
 func (director) Capture(control.Capture) (control.CaptureFeed, error) {

@@ -121,6 +121,11 @@ func setRoute(_ *parser, ln *line, _ string) error  { ln.server.Method = ipvs.Ro
 func setTunnel(_ *parser, ln *line, _ string) error { ln.server.Method = ipvs.Tunnel; return nil }
 func setMasq(_ *parser, ln *line, _ string) error   { ln.server.Method = ipvs.Masq; return nil }
 
+func setFullNAT(_ *parser, ln *line, _ string) error {
+	ln.server.Method = ipvs.FullNAT
+	return nil
+}
+
 func setWeight(_ *parser, ln *line, v string) error {
 	n, err := within(v, 0, maxInt, "illegal weight specified")
 	ln.server.Weight = int32(n)

@@ -32,6 +32,7 @@ func (c client) Apply(_ context.Context, changes []ipvs.Change) error {
 
 func (c client) Services(context.Context) ([]ipvs.ServiceStatus, error) { return c.d.Services(), nil }
 func (c client) Timeouts(context.Context) (ipvs.Timeouts, error)        { return c.d.Timeouts(), nil }
+func (c client) Sources(context.Context) ([]ipvs.SourceStatus, error)   { return c.d.Sources(), nil }
 func (c client) TableSize(context.Context) (int, error)                 { return c.d.TableSize(), nil }
 
 func (c client) Connections(_ context.Context, yield func(ipvs.ConnStatus) bool) error {

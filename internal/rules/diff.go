@@ -9,6 +9,7 @@ import (
 	"natlb/internal/classify"
 	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
+	"natlb/internal/sources"
 	"natlb/ipvs"
 )
 
@@ -40,7 +41,9 @@ func Compare(is, wanted *control.State) *Diff {
 	d.timeouts(is.Timeouts, wanted.Timeouts)
 	d.sysctls(is.Sysctls, wanted.Sysctls)
 	d.marks(is.Marks, wanted.Marks)
+	fresh := d.sources(is.Sources, wanted.Sources)
 	d.services(is.Services, wanted.Services)
+	d.Changes = append(d.Changes, fresh...)
 	return d
 }
 
@@ -109,6 +112,28 @@ func (d *Diff) marks(is, wanted []string) {
 		}
 		d.do(ipvs.Change{Kind: ipvs.ChangeMarks, Words: words})
 	}
+}
+
+// sources compares the addresses of FullNAT. Those that come, come last: what it
+// returns is to be done after the services, one of which may still have the address.
+func (d *Diff) sources(is, wanted []string) (last []ipvs.Change) {
+	here, err := sources.Of(is)
+	there, err2 := sources.Of(wanted)
+	if err != nil || err2 != nil {
+		return nil // both are of the directors' own making
+	}
+	change := func(sign, word string, addrs []netip.Addr) (do []ipvs.Change) {
+		if len(addrs) == 0 {
+			return nil
+		}
+		ranges := sources.SetOf(addrs).Ranges()
+		for _, r := range ranges {
+			d.show(sign, ipvsadm.SourceRule(r), "")
+		}
+		return []ipvs.Change{{Kind: ipvs.ChangeSources, Words: append([]string{word}, ranges...)}}
+	}
+	d.Changes = append(d.Changes, change("-", "delete", here.Without(there))...)
+	return change("+", "add", there.Without(here))
 }
 
 func (d *Diff) services(is, wanted []ipvs.ServiceStatus) {

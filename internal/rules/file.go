@@ -106,6 +106,8 @@ func subject(c *ipvs.Change) string {
 		return "server " + c.Service.Key.String() + " " + c.Destination.Addr.String()
 	case ipvs.SetSysctl:
 		return "sysctl " + c.Name
+	case ipvs.ChangeSources:
+		return fmt.Sprintf("source %q", c.Words)
 	case ipvs.ChangeMarks:
 		return fmt.Sprintf("mark %q", c.Words)
 	}

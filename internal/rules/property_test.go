@@ -26,7 +26,11 @@ func TestSaveApplySave(t *testing.T) {
 		defer stopTo()
 		for _, d := range []*served{from, to} {
 			for range rapid.IntRange(1, 2).Draw(t, "transactions") { // the second meets servers in the trash
-				changes := append([]ipvs.Change{{Kind: ipvs.FlushServices}, {Kind: ipvs.ChangeMarks, Words: []string{"-F"}}}, drawTransaction(t)...)
+				changes := []ipvs.Change{{Kind: ipvs.FlushServices}, {Kind: ipvs.ChangeMarks, Words: []string{"-F"}}}
+				if old := d.state(t).Sources; len(old) > 0 {
+					changes = append(changes, ipvs.Change{Kind: ipvs.ChangeSources, Words: append([]string{"delete"}, old...)})
+				}
+				changes = append(changes, drawTransaction(t)...)
 				if err := d.client.Apply(context.Background(), changes); err != nil {
 					t.Fatal(err)
 				}

@@ -16,6 +16,7 @@ import (
 	"natlb/internal/classify"
 	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
+	"natlb/internal/sources"
 	"natlb/ipvs"
 )
 
@@ -145,11 +146,22 @@ func drawTransaction(t *rapid.T) []ipvs.Change {
 		}
 		changes = append(changes, ipvs.Change{Kind: ipvs.ChangeMarks, Words: words})
 	}
+	addrs := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"10.20.0.6", "10.20.0.240-10.20.0.242", "10.20.0.244/30", "10.20.0.243", "fd20::f0", "10.10.1.1"}), 0, 4, rapid.ID).Draw(t, "sources")
+	source, _ := sources.Of(addrs)
+	if len(addrs) > 0 {
+		changes = append(changes, ipvs.Change{Kind: ipvs.ChangeSources, Words: append([]string{"add"}, addrs...)})
+	}
 	for _, s := range rapid.SliceOfNDistinct(rapid.Custom(drawService), 0, 5, func(s ipvs.Service) ipvs.ServiceKey { return s.Key }).Draw(t, "services") {
+		if !s.Key.IsMark() && source.Has(s.Key.VIP.Addr()) {
+			continue
+		}
 		changes = append(changes, ipvs.Change{Kind: ipvs.AddService, Service: s})
 		servers := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) ipvs.Destination { return drawServer(t, s.Key) }), 0, 5,
 			func(d ipvs.Destination) netip.AddrPort { return d.Addr }).Draw(t, "servers")
 		for _, d := range servers {
+			if source.Has(d.Addr.Addr()) || d.Method == ipvs.FullNAT && s.OnePacket() {
+				continue
+			}
 			changes = append(changes, ipvs.Change{Kind: ipvs.AddDestination, Service: s, Destination: d})
 		}
 	}
@@ -202,10 +214,10 @@ func drawServer(t *rapid.T, of ipvs.ServiceKey) ipvs.Destination {
 	rip := netip.AddrFrom4([4]byte{10, 20, 0, rapid.ByteRange(1, 6).Draw(t, "rip")})
 	d := ipvs.Destination{
 		Addr:   netip.AddrPortFrom(rip, rapid.SampledFrom([]uint16{80, 8080}).Draw(t, "port")),
-		Method: rapid.SampledFrom([]ipvs.ForwardMethod{ipvs.Masq, ipvs.Masq, ipvs.Route, ipvs.Tunnel}).Draw(t, "method"),
+		Method: rapid.SampledFrom([]ipvs.ForwardMethod{ipvs.Masq, ipvs.Masq, ipvs.FullNAT, ipvs.Route, ipvs.Tunnel}).Draw(t, "method"),
 		Weight: rapid.SampledFrom([]int32{0, 1, 7, 1<<31 - 1}).Draw(t, "weight"),
 	}
-	if d.Method != ipvs.Masq && !of.IsMark() {
+	if d.Method != ipvs.Masq && d.Method != ipvs.FullNAT && !of.IsMark() {
 		d.Addr = netip.AddrPortFrom(rip, of.VIP.Port())
 	}
 	if rapid.Bool().Draw(t, "thresholds") {

@@ -17,6 +17,8 @@ import (
 // director is a director of the data path whose listings have something of
 // everything, also of what this version of natlb refuses to make.
 type director struct {
+	odd bool // there are source addresses in every state
+
 	*dataplane.Director
 	rest
 	mu       sync.Mutex
@@ -68,6 +70,16 @@ func newDirector() *director {
 				Service: ipvs.ServiceKey{Mark: 5, V6: true}},
 		},
 	}
+}
+
+// Sources returns more than those that were added, once odd is set.
+func (d *director) Sources() (list []ipvs.SourceStatus) {
+	if d.odd {
+		list = []ipvs.SourceStatus{
+			{Addr: netip.MustParseAddr("10.0.0.200"), Conns: 12, Deleted: true}, {Addr: netip.MustParseAddr("10.0.0.201"), Local: true},
+		}
+	}
+	return append(list, d.Director.Sources()...)
 }
 
 // Apply counts the transactions.

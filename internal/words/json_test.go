@@ -26,6 +26,7 @@ func TestJSONDocument(t *testing.T) {
 	}
 	tables := readTables(string(document))
 	d := newDirector()
+	d.odd = true
 	socket := d.serve(t)
 	rules := t.TempDir() + "/rules"
 	if err := os.WriteFile(rules, []byte(wantedRules), 0o600); err != nil {

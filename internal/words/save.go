@@ -41,9 +41,10 @@ type stateJSON struct {
 	Timeouts ipvs.Timeouts         `json:"timeouts"`
 	Sysctls  []control.Sysctl      `json:"sysctls"`
 	Marks    []string              `json:"marks"`
+	Sources  []string              `json:"sources"` // addresses and ranges
 	Services []control.ServiceJSON `json:"services"`
 }
 
 func jsonOfState(s *control.State) stateJSON {
-	return stateJSON{s.Timeouts, s.Sysctls, append([]string{}, s.Marks...), control.JSONOfServices(s.Services)}
+	return stateJSON{s.Timeouts, s.Sysctls, append([]string{}, s.Marks...), append([]string{}, s.Sources...), control.JSONOfServices(s.Services)}
 }

@@ -44,7 +44,7 @@ func New(env *Env, more ...*cobra.Command) *Words {
 	w.root.SetErr(env.Stderr)
 	w.root.CompletionOptions.HiddenDefaultCmd = true
 	w.root.AddCommand(more...)
-	w.root.AddCommand(env.apply(), env.mark(), env.save(), env.set(), env.sysctl(), env.counters(), env.doctor(), env.link(), env.version())
+	w.root.AddCommand(env.apply(), env.mark(), env.save(), env.set(), env.source(), env.sysctl(), env.counters(), env.doctor(), env.link(), env.version())
 	w.root.AddCommand(env.watch(), env.events(), env.conns(), env.drain(), env.explain(), env.drops(), env.capture())
 	w.root.AddCommand(w.man())
 	w.root.SetHelpFunc(w.help(w.root.HelpFunc()))
