@@ -95,9 +95,7 @@ func (g *guard) keep(sc dataplane.Scope, p *picture) error {
 // interfere without it; empty when it would not.
 func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why string) {
 	for i, l := range g.links {
-		if l.Side&dataplane.VIPSide != 0 {
-			r.VIPLinks = append(r.VIPLinks, l.Name)
-		}
+		r.VIPLinks = append(r.VIPLinks, l.Name) // all of them: on the servers' side, too, there are clients
 		if l.Side&dataplane.DIPSide != 0 {
 			r.DIPLinks = append(r.DIPLinks, l.Name)
 		}

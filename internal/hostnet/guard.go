@@ -29,8 +29,8 @@ const applyTries = 3
 // neighbour discovery for its own addresses. Addresses are IPv4 or IPv6, without
 // zones; the order of the lists does not matter.
 type GuardRules struct {
-	// VIPLinks and DIPLinks are names of interfaces; a one-arm director names
-	// the same one in both.
+	// VIPLinks are the names of the interfaces by which clients come, DIPLinks of those
+	// by which real servers do; one may be in both.
 	VIPLinks, DIPLinks []string
 	// OwnedVIPs are VIPs that are on no interface: everything to them is
 	// dropped on VIPLinks. Needed only where the host forwards.
