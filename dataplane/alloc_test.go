@@ -82,6 +82,7 @@ func testAllocations(t *testing.T, follow bool) {
 		{name: "FULLNAT, IPv6", frame: frame(0, tcp(client6, 4000, vip6, 8005, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "FULLNAT, out", link: 1, frame: frame(1, tcp(server, 8005, source, sourcePort, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "FULLNAT, IPv6, out", link: 1, frame: frame(1, tcp(server6, 8005, source6, sourcePort6, "A", 10).Frame()), want: dataplane.Forward},
+		{name: "FULLNAT, TOA", frame: frame(0, tcp(client, 4000, vip, 8006, "A", 10).Frame()), want: dataplane.Forward},
 		{name: "ND", frame: frame(0, packettest.NeighbourSolicitation(packettest.NeighbourMAC(client6), client6, vip6)), want: dataplane.AnswerND},
 		{name: "ARP", frame: frame(0, packettest.ARPRequest(packettest.NeighbourMAC(client), client, vip)), want: dataplane.AnswerARP},
 	} {
@@ -91,7 +92,7 @@ func testAllocations(t *testing.T, follow bool) {
 				"-A --sctp-service 10.10.1.1:2905 -s rr\n-a --sctp-service 10.10.1.1:2905 -r 10.20.0.11:80 -m\n"+
 				"-A -t [fd10:1::1]:80 -s wlc\n-a -t [fd10:1::1]:80 -r [fd20::11]:8080 -m\n-A -u [fd10:1::1]:53 -s rr\n-a -u [fd10:1::1]:53 -r [fd20::11]:5353 -m")
 			w.mustRules(t, "source add 10.20.0.240 fd20::f0")
-			for port, options := range map[uint16]string{8001: "-g", 8002: "-i", 8003: "-i --tun-type gre --tun-csum", 8004: "-i --tun-type gue --tun-port 6080 --tun-csum", 8005: "--fullnat"} {
+			for port, options := range map[uint16]string{8001: "-g", 8002: "-i", 8003: "-i --tun-type gre --tun-csum", 8004: "-i --tun-type gue --tun-port 6080 --tun-csum", 8005: "--fullnat", 8006: "--fullnat --toa"} {
 				w.mustRules(t, fmt.Sprintf("-A -t 10.10.1.1:%d -s wlc\n-a -t 10.10.1.1:%d -r 10.20.0.11 %s", port, port, options))
 				w.mustRules(t, fmt.Sprintf("-A -t [fd10:1::1]:%d -s wlc\n-a -t [fd10:1::1]:%d -r fd20::11 %s", port, port, options))
 				w.batch(frame(0, tcp(client, 4000, vip, port, "S", 0).Frame()))

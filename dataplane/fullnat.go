@@ -138,6 +138,9 @@ func (s *Shard) fullIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntra
 	}
 	from := s.fromVIP(c, r)
 	from.vport = c.VPort
+	if p.Proto == rewrite.ProtoTCP && !c.Is(conntrack.Answered) && s.view.servers[c.Dest].toa {
+		s.tellServerOf(f, p, hop)
+	}
 	to := s.toServer(c, r)
 	rewrite.FullNAT(f.Data, p, &to, f.Offload.Partial())
 	return s.send(f, p, hop, from, Forward, now)
@@ -157,6 +160,9 @@ func (s *Shard) fullOut(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntr
 	rewrite.DecrementTTL(f.Data, p)
 	s.countOut(c, srv, p)
 	s.step(c, r, srv, conntrack.Out, p, now)
+	if p.Proto == rewrite.ProtoTCP && p.TCPFlags&conntrack.FlagSYN == 0 {
+		c.Flags |= conntrack.Answered
+	}
 	to := s.toClient(c, r)
 	rewrite.FullNAT(f.Data, p, &to, f.Offload.Partial())
 	return s.send(f, p, hop, origin{}, Forward, now)

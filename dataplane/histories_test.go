@@ -608,6 +608,7 @@ func drawServer(t *rapid.T, key ipvs.ServiceKey) ipvs.Destination {
 	if key.Is6() != (d.Method == ipvs.Tunnel && historyBool.Draw(t, "other family")) {
 		d.Addr = six(d.Addr)
 	}
+	d.TOA = d.Method == ipvs.FullNAT && historyBool.Draw(t, "toa")
 	if historyRare.Draw(t, "limited") < 3 {
 		d.UpperThreshold = historyThresholds.Draw(t, "upper")
 		d.LowerThreshold = min(d.UpperThreshold, historyThresholds.Draw(t, "lower"))

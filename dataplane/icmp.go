@@ -83,6 +83,9 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 	s.countOut(c, srv, p)
 	switch {
 	case c.Full():
+		if isTooBig(p) {
+			c.Flags |= conntrack.Answered // segments get no longer than the client's: see tellServerOf
+		}
 		to := s.toClient(c, r)
 		rewrite.TranslateError(f.Data, p, q, &to)
 		f.Offload = Offload{}

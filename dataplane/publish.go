@@ -85,7 +85,7 @@ func (t *destination) view() serverView {
 	rip := AddressOf(t.cfg.Addr.Addr())
 	v := serverView{
 		RealServer: t.server, service: t.service, addr: uint32(rip.Lo), port: t.cfg.Addr.Port(),
-		method: t.cfg.Method, tunnel: tunnelOf(t.cfg.Tunnel, rip.V6), proto: uint8(t.key.service.Proto), v6: rip.V6,
+		method: t.cfg.Method, tunnel: tunnelOf(t.cfg.Tunnel, rip.V6), proto: uint8(t.key.service.Proto), v6: rip.V6, toa: t.cfg.TOA,
 	}
 	if rip.V6 {
 		v.addr, v.addr6 = rip.Fold(), rip.Addr6

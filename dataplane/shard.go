@@ -62,6 +62,8 @@ type Shard struct {
 	asked   asked          // how the packet in the works has come here
 	foreign handedList     // packets of this batch that are other shards'
 	handed  uint64         // packets handed over since the start
+
+	toaLeftOut uint64 // segments without room for the option
 }
 
 // expireBudget bounds the entries that one batch looks at to end connections.

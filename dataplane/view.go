@@ -66,6 +66,7 @@ type serverView struct {
 	proto   uint8          // of its service; 0 for a firewall-mark service
 	v6      bool           // RIP is addr6
 	addr6   rewrite.Addr6
+	toa     bool // FULLNAT: tell the server the client's end
 }
 
 // view is one immutable picture of configuration and host. Shards load it once

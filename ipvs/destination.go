@@ -90,4 +90,7 @@ type Destination struct {
 	LowerThreshold uint32
 
 	Tunnel TunnelOptions
+
+	// TOA tells the server the client's end by a TCP option, of FullNAT only.
+	TOA bool
 }

@@ -180,6 +180,9 @@ func checkDestination(d *ipvs.Destination, service6 bool) error {
 	if d.LowerThreshold > d.UpperThreshold {
 		return fmt.Errorf("lower threshold %d above the upper one, %d: %w", d.LowerThreshold, d.UpperThreshold, ipvs.ErrRange)
 	}
+	if d.TOA && d.Method != ipvs.FullNAT {
+		return invalid("--toa goes with --fullnat: by forwarding method %v servers see the clients", d.Method)
+	}
 	if d.Method == ipvs.Tunnel {
 		return checkTunnel(d.Tunnel)
 	}

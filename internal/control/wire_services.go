@@ -29,6 +29,7 @@ type wireDestination struct {
 	Weight         int32          `json:"weight"`
 	UpperThreshold uint32         `json:"upper_threshold,omitempty"`
 	LowerThreshold uint32         `json:"lower_threshold,omitempty"`
+	TOA            bool           `json:"toa,omitempty"`         // with fullnat
 	TunnelType     string         `json:"tunnel_type,omitempty"` // ipip, gue, gre
 	TunnelPort     uint16         `json:"tunnel_port,omitempty"`
 	TunnelChecksum string         `json:"tunnel_checksum,omitempty"` // none, csum, remcsum
@@ -99,7 +100,7 @@ func (w *wireService) service() (s ipvs.Service, err error) {
 func wireDestinationOf(d *ipvs.Destination) wireDestination {
 	w := wireDestination{
 		Address: d.Addr, Method: methods.word(d.Method), Weight: d.Weight,
-		UpperThreshold: d.UpperThreshold, LowerThreshold: d.LowerThreshold,
+		UpperThreshold: d.UpperThreshold, LowerThreshold: d.LowerThreshold, TOA: d.TOA,
 	}
 	if d.Method == ipvs.Tunnel {
 		w.TunnelType = tunnelTypes.word(d.Tunnel.Type)
@@ -115,7 +116,7 @@ func (w *wireDestination) destination() (d ipvs.Destination, err error) {
 	d = ipvs.Destination{
 		Addr: w.Address, Method: ipvs.Route, Weight: w.Weight,
 		UpperThreshold: w.UpperThreshold, LowerThreshold: w.LowerThreshold,
-		Tunnel: ipvs.TunnelOptions{Port: w.TunnelPort},
+		Tunnel: ipvs.TunnelOptions{Port: w.TunnelPort}, TOA: w.TOA,
 	}
 	if w.Method != "" {
 		if d.Method, err = methods.value(w.Method); err != nil {

@@ -116,7 +116,8 @@ func drawProto(t *rapid.T) ipvs.Protocol {
 func drawDestination(t *rapid.T) ipvs.Destination {
 	d := ipvs.Destination{
 		Addr:           drawAddrPort(t, "rip"),
-		Method:         ipvs.ForwardMethod(rapid.Uint8Max(4).Draw(t, "method")),
+		Method:         ipvs.ForwardMethod(rapid.Uint8Max(5).Draw(t, "method")),
+		TOA:            rapid.Bool().Draw(t, "toa"),
 		Weight:         rapid.Int32().Draw(t, "weight"),
 		UpperThreshold: rapid.Uint32().Draw(t, "upper"),
 		LowerThreshold: rapid.Uint32().Draw(t, "lower"),
@@ -224,7 +225,7 @@ func drawEvent(t *rapid.T) Event {
 	case e.Kind == ipvs.EventServerReachable:
 		e.Weight = rapid.Int32().Draw(t, "weight")
 	case e.Kind == ipvs.EventLocalServer:
-		e.Method = ipvs.ForwardMethod(rapid.Uint8Max(4).Draw(t, "method"))
+		e.Method = ipvs.ForwardMethod(rapid.Uint8Max(5).Draw(t, "method"))
 	case e.Kind == ipvs.EventVIPConflict:
 		e.VIP, e.Link = drawAddrPort(t, "vip").Addr(), "eth0"
 		copy(e.MAC[:], rapid.SliceOfN(rapid.Byte(), 6, 6).Draw(t, "mac"))

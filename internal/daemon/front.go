@@ -132,6 +132,9 @@ func (f front) Counters() []control.Counter {
 	if f.Director.Shards() > 1 {
 		out = append(out, control.Counter{Name: "shards-handed-over", Count: f.Director.HandedOver()})
 	}
+	if n := f.Director.TOALeftOut(); n > 0 {
+		out = append(out, control.Counter{Name: "toa-left-out", Count: n})
+	}
 	return append(out, f.d.linkCounters()...)
 }
 

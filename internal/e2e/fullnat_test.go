@@ -289,7 +289,7 @@ func TestFullNATWithoutSources(t *testing.T) {
 		t.Errorf("natlb drops says\n%s", out)
 	}
 	out, err := d.try("-S -n", "")
-	if want := "2 real servers with --fullnat are left out, which ipvsadm could not read: natlb save has them\n"; err != nil || !strings.Contains(out, want) || strings.Contains(out, "-a ") {
+	if want := "left out, since ipvsadm could not read them: real servers with --fullnat (2); natlb save has them\n"; err != nil || !strings.Contains(out, want) || strings.Contains(out, "-a ") {
 		t.Errorf("-S: %v\n%s", err, out)
 	}
 	if _, err := d.try("source add 192.168.56.102", ""); err == nil {

@@ -32,7 +32,7 @@ type command struct {
 
 var (
 	serviceOptions = of(optScheduler, optPersistent, optNetmask, optOps, optEngine, optSchedFlags)
-	serverOptions  = of(optForward, optWeight, optUpper, optLower) | tunnelOptions
+	serverOptions  = of(optForward, optWeight, optUpper, optLower, optTOA) | tunnelOptions
 	tunnelOptions  = of(optTunType, optTunPort, optTunNocsum, optTunCsum, optTunRemcsum)
 	listOptions    = of(optNumeric, optStats, optRate, optThresholds, optPersistConn, optNosort, optExact, optTunInfo, optJSON, optSyncID) // syncid: taken and forgotten
 	listObjects    = of(optConnection, optService, optTimeout, optDaemon)

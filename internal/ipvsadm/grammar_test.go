@@ -122,6 +122,8 @@ func TestAccepted(t *testing.T) {
 		{"-A -t 10.0.0.1:80\n-a -t 10.0.0.1:80 -r 10.0.0.2:8080", "-A -t 10.0.0.1:80 -s wlc\n-a -t 10.0.0.1:80 -r 10.0.0.2:80 -g -w 1"},
 		// -r before -t does not know the service's port yet.
 		{"-A -t 10.0.0.1:80\n-a -r 10.0.0.2 -m -t 10.0.0.1:80", "-A -t 10.0.0.1:80 -s wlc\n-a -t 10.0.0.1:80 -r 10.0.0.2:0 -m -w 1"},
+		// What ipvsadm could not read is left out.
+		{"-A -t 10.0.0.1:80\n-a -t 10.0.0.1:80 -r 10.0.0.2:8080 --fullnat --toa\n-a -t 10.0.0.1:80 -r 10.0.0.3 -m", "-A -t 10.0.0.1:80 -s wlc\n-a -t 10.0.0.1:80 -r 10.0.0.3:80 -m -w 1"},
 		// Edits reset what is left out.
 		{"-A -t 10.0.0.1:80 -s rr -p 600 -M 255.255.255.0\n-E -t 10.0.0.1:80", "-A -t 10.0.0.1:80 -s wlc"},
 		{"-A -t 10.0.0.1:80\n-a -t 10.0.0.1:80 -r 10.0.0.2 -m -w 5\n-e -t 10.0.0.1:80 -r 10.0.0.2", "-A -t 10.0.0.1:80 -s wlc\n-a -t 10.0.0.1:80 -r 10.0.0.2:80 -g -w 1"},
@@ -143,7 +145,7 @@ func TestAccepted(t *testing.T) {
 // refused, by its name.
 func TestOptionTable(t *testing.T) {
 	const service, server, list = "service-address", "service-address real-server", "numeric stats rate thresholds persistent-conn nosort exact tun-info json"
-	const changeServer = server + " forwarding-method weight u-threshold l-threshold tun-type tun-port tun-nocsum tun-csum tun-remcsum"
+	const changeServer = server + " forwarding-method weight u-threshold l-threshold tun-type tun-port tun-nocsum tun-csum tun-remcsum toa" // toa is natlb's own
 	legal := map[string]string{
 		"-A":                    service + " scheduler persistent netmask ops pe sched-flags",
 		"-E":                    service + " scheduler persistent netmask ops pe sched-flags",
@@ -352,3 +354,29 @@ func TestRunReportsWriteErrors(t *testing.T) {
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+// TestFullNATWords: what the words say that ipvsadm does not have.
+func TestFullNATWords(t *testing.T) {
+	d := newFakeDirector()
+	for _, l := range []string{"-A -t 10.0.0.1:80", "-a -t 10.0.0.1:80 -r 10.0.0.2:8080 --fullnat --toa"} {
+		if got := typeLine(d, l, ""); got.RC != 0 {
+			t.Fatalf("%s: %+v", l, got)
+		}
+	}
+	const left = "left out, since ipvsadm could not read them: real servers with --fullnat (1); natlb save has them"
+	if got := typeLine(d, "-Sn", ""); got.RC != 0 || strings.Join(got.Err, "\n") != left {
+		t.Errorf("-S: %d %q, want %q", got.RC, got.Err, left)
+	}
+	if got := strings.Join(typeLine(d, "-Ln", "").Out, "\n"); !strings.Contains(got, "-> 10.0.0.2:8080                FullNat 1 ") {
+		t.Errorf("-L prints\n%s", got)
+	}
+	if got, want := ServerRule(d.services[0].Key, &d.services[0].Destinations[0].Destination), "-a -t 10.0.0.1:80 -r 10.0.0.2:8080 --fullnat --toa -w 1"; got != want {
+		t.Errorf("ServerRule = %q, want %q", got, want)
+	}
+	if got := typeLine(d, "-a -t 10.0.0.1:80 -r 10.0.0.3 --fullnat -m", ""); got.RC == 0 {
+		t.Error("-m and --fullnat were taken together")
+	}
+	if got := typeLine(d, "-a -t 10.0.0.1:80 -r 10.0.0.3 -m --toa", ""); got.RC == 0 {
+		t.Error("--toa was taken without --fullnat")
+	}
+}

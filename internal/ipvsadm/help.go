@@ -20,7 +20,7 @@ func helpText(prog string) string { return strings.ReplaceAll(usageText, "PROG",
 const usageText = `Usage:
   PROG -A|-E SERVICE [-s SCHEDULER] [-p [SECONDS]] [-M MASK] [-b FLAGS] [--pe ENGINE] [-o]
   PROG -D SERVICE
-  PROG -a|-e SERVICE -r SERVER [-m|-g|-i|--fullnat] [-w WEIGHT] [-x UPPER] [-y LOWER] [TUNNEL]
+  PROG -a|-e SERVICE -r SERVER [-m|-g|-i|--fullnat [--toa]] [-w WEIGHT] [-x UPPER] [-y LOWER] [TUNNEL]
   PROG -d SERVICE -r SERVER
   PROG -L|-l [SERVICE | -c | --timeout | --daemon] [HOW]
   PROG -Z [SERVICE]
@@ -70,6 +70,7 @@ For servers
   -i, --ipip              tunnel
       --fullnat           natlb's own: translation of both ends, from a source address of
                           the director's (natlb source add); can change the port
+      --toa               with --fullnat: tell the server the client by a TCP option
   -w, --weight N          share of new connections (1); 0 takes no new ones
   -x, --u-threshold N     connections at which it stops taking new ones (0: never)
   -y, --l-threshold N     connections below which it starts again

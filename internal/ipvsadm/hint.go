@@ -246,6 +246,7 @@ func (s *scene) lostByServer(now *ipvs.Destination) (lost []string) {
 	}{
 		{optWeight, "weight", int64(was.Weight), int64(now.Weight)},
 		{optUpper, "upper threshold", int64(was.UpperThreshold), int64(now.UpperThreshold)},
+		{optTOA, "--toa", flagNumber(was.TOA), flagNumber(now.TOA)},
 		{optLower, "lower threshold", int64(was.LowerThreshold), int64(now.LowerThreshold)},
 	} {
 		if x.was != x.now && !s.ln.given.has(x.id) {
@@ -253,6 +254,14 @@ func (s *scene) lostByServer(now *ipvs.Destination) (lost []string) {
 		}
 	}
 	return lost
+}
+
+// flagNumber returns a flag as lostByServer's table has it.
+func flagNumber(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
 }
 
 func (s *scene) serviceChanged() string {

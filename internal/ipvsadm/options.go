@@ -41,6 +41,7 @@ const (
 	optTunCsum
 	optTunRemcsum
 	optJSON
+	optTOA // natlb's own
 	optCount
 )
 
@@ -50,7 +51,7 @@ var optNames = [optCount]string{
 	"forwarding-method", "weight", "u-threshold", "l-threshold", "mcast-interface", "timeout", "daemon",
 	"stats", "rate", "thresholds", "persistent-conn", "nosort", "syncid", "exact", "ops", "pe",
 	"sched-flags", "mcast-group", "mcast-port", "mcast-ttl", "sync-maxlen", "tun-info", "tun-type",
-	"tun-port", "tun-nocsum", "tun-csum", "tun-remcsum", "json",
+	"tun-port", "tun-nocsum", "tun-csum", "tun-remcsum", "json", "toa",
 }
 
 // optSet is a set of options.
@@ -107,6 +108,7 @@ var options = []option{
 	{long: "ipip", short: 'i', id: optForward, set: setTunnel},
 	{long: "masquerading", short: 'm', id: optForward, set: setMasq},
 	{long: "fullnat", id: optForward, set: setFullNAT}, // natlb's own
+	{long: "toa", id: optTOA, set: setTOA},
 	{long: "weight", short: 'w', value: needsValue, id: optWeight, set: setWeight},
 	{long: "u-threshold", short: 'x', value: needsValue, id: optUpper, set: setUpper},
 	{long: "l-threshold", short: 'y', value: needsValue, id: optLower, set: setLower},

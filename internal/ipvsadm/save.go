@@ -24,7 +24,7 @@ func (s *invocation) saveTable(numeric bool) error {
 	names, stop := newNamer(s.ctx, s.lookup, numeric)
 	defer stop()
 	if n := dropFullNAT(services); n > 0 {
-		fmt.Fprintf(s.env.Stderr, "%d real servers with --fullnat are left out, which ipvsadm could not read: natlb save has them\n", n)
+		fmt.Fprintf(s.env.Stderr, "left out, since ipvsadm could not read them: real servers with --fullnat (%d); natlb save has them\n", n)
 	}
 	return s.output(func(w io.Writer) {
 		for i := range services {
@@ -95,6 +95,9 @@ func serverArgs(d *ipvs.Destination) string {
 	letter := map[ipvs.ForwardMethod]string{ipvs.Masq: "-m", ipvs.Tunnel: "-i", ipvs.FullNAT: "--fullnat"}[d.Method]
 	if letter == "" {
 		letter = "-g"
+	}
+	if d.TOA {
+		letter += " --toa"
 	}
 	args := fmt.Sprintf(" %s -w %d", letter, d.Weight)
 	if d.Method != ipvs.Tunnel {

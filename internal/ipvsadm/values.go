@@ -126,6 +126,8 @@ func setFullNAT(_ *parser, ln *line, _ string) error {
 	return nil
 }
 
+func setTOA(_ *parser, ln *line, _ string) error { ln.server.TOA = true; return nil }
+
 func setWeight(_ *parser, ln *line, v string) error {
 	n, err := within(v, 0, maxInt, "illegal weight specified")
 	ln.server.Weight = int32(n)

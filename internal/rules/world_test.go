@@ -224,6 +224,7 @@ func drawServer(t *rapid.T, of ipvs.ServiceKey) ipvs.Destination {
 		d.UpperThreshold = rapid.Uint32Range(0, 1<<31-1).Draw(t, "upper")
 		d.LowerThreshold = rapid.Uint32Range(0, d.UpperThreshold).Draw(t, "lower")
 	}
+	d.TOA = d.Method == ipvs.FullNAT && rapid.Bool().Draw(t, "toa")
 	if d.Method == ipvs.Tunnel {
 		d.Tunnel = rapid.SampledFrom([]ipvs.TunnelOptions{
 			{}, {Type: ipvs.TunnelGRE}, {Type: ipvs.TunnelGRE, Checksum: ipvs.TunnelChecksummed},

@@ -40,6 +40,7 @@ mark -A PREROUTING -d 10.10.1.9 -j MARK --set-mark 1
 -a -t 10.10.1.1:80 -r 10.20.0.2 -m -x 5 -y 3
 -a -t 10.10.1.1:80 -r 10.20.0.1 -m -w 3
 -a -t 10.10.1.1:80 -r 10.20.0.4 -i --tun-type gue --tun-port 6080 --tun-csum
+-a -t 10.10.1.1:80 -r 10.20.0.5 --fullnat --toa
 `
 
 func newDirector() *director {
@@ -59,7 +60,7 @@ func newDirector() *director {
 						Tunnel: ipvs.TunnelOptions{Type: ipvs.TunnelGUE, Port: 6080, Checksum: ipvs.TunnelChecksummed}},
 					Overloaded: true, Active: 9, Stats: stats,
 					Reach: ipvs.Reach{Unreachable: true, For: 3 * time.Second, Withheld: true, Lost: 7},
-				}},
+				}, {Destination: ipvs.Destination{Addr: one, Method: ipvs.FullNAT, TOA: true}}},
 			},
 			{Service: ipvs.Service{Key: ipvs.ServiceKey{Mark: 5, V6: true}, Scheduler: "rr"}},
 		},
