@@ -292,6 +292,7 @@ func benchmarkMethods(b *testing.B, s setup) {
 		tunnel ipvs.TunnelOptions
 	}{
 		{"masq", ipvs.Masq, ipvs.TunnelOptions{}},
+		{"fullnat", ipvs.FullNAT, ipvs.TunnelOptions{}},
 		{"route", ipvs.Route, ipvs.TunnelOptions{}},
 		{"ipip", ipvs.Tunnel, ipvs.TunnelOptions{}},
 		{"gre", ipvs.Tunnel, ipvs.TunnelOptions{Type: ipvs.TunnelGRE}},

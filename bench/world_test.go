@@ -74,6 +74,9 @@ func newWorld(b *testing.B, s setup, wake func()) *world {
 			}})
 		}
 	}
+	if s.method == ipvs.FullNAT {
+		changes = append(changes, ipvs.Change{Kind: ipvs.ChangeSources, Words: []string{"add", "10.20.2.0-10.20.2.7"}})
+	}
 	if err := d.Apply(changes); err != nil {
 		b.Fatal(err)
 	}

@@ -63,6 +63,7 @@ var Checks = []Check{
 	{"neighbour", true, checkNeighbour},
 	{"mtu", true, checkMTU},
 	{"near-client", true, checkNearClient},
+	{"hairpin", true, checkHairpin},
 	{"gateway", true, checkGateway},
 	{"direct", true, checkDirect},
 	{"drops", false, checkDrops},

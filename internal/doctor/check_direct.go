@@ -128,7 +128,7 @@ func checkLocalServer(f *Facts, s *Server, r *report) {
 			words := serviceWords(key)
 			switch {
 			case d.Addr.Addr() != s.RIP:
-			case d.Method == ipvs.Masq:
+			case d.Method == ipvs.Masq, d.Method == ipvs.FullNAT:
 				r.fault(s.RIP.String(), fmt.Sprintf("natlb -e %s -r %s -g, with the program on the VIP's own port", words, d.Addr),
 					"is an address of the director itself, which cannot be reached with -m")
 			case !key.IsMark() && !f.local(key.VIP.Addr()):

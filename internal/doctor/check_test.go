@@ -218,6 +218,10 @@ func TestChecks(t *testing.T) {
 		{"near client", func(f *Facts) {
 			f.Census = []control.Census{{Proto: ipvs.TCP, Server: server1, Conns: 2, HalfOpen: 2, Near: 2, NearHalfOpen: 2, NearClient: netip.MustParseAddr("192.168.56.9")}}
 		}, "near-client", Fault, "past the director (2 half-open)", "on 192.168.56.101: ip route replace 192.168.56.9/32 via 192.168.56.102"},
+		{"server is a client", func(f *Facts) {
+			f.another("192.168.56.103", direct)
+			f.Census = []control.Census{{Proto: ipvs.TCP, Server: server1, Conns: 2, HalfOpen: 2, Near: 2, NearHalfOpen: 2, NearClient: netip.MustParseAddr("192.168.56.103")}}
+		}, "hairpin", Fault, "a client of its own VIP: 192.168.56.101 answers it past the director", "-r 192.168.56.101:8088 --fullnat"},
 		{"near client, answered", func(f *Facts) {
 			f.Census = []control.Census{{Proto: ipvs.TCP, Server: server1, Conns: 9, HalfOpen: 1, Near: 2, NearHalfOpen: 1}}
 		}, "near-client", OK, "none", ""},
