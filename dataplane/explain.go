@@ -169,7 +169,7 @@ func (t *trial) run() *ipvs.Explanation {
 	}
 	switch {
 	case conn != nil && before.dir == conntrack.Out && before.conn != nil:
-		x.NextHop = t.hop(dstAddr(p))
+		x.NextHop = t.hop(x.Entry.Client.Addr()) // by FULLNAT the packet's own destination is the director
 	case conn != nil:
 		x.NextHop = t.hop(t.view.servers[conn.Dest].address().Addr())
 	case v == Route || v == HeldNeighbour:

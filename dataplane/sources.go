@@ -57,14 +57,14 @@ func (d *Director) changeSources(words []string) {
 }
 
 // settle makes live objects of what is wanted, and lets go of those that are not and
-// have no connection. It reports whether it has changed any. The shards stand still.
-func (b *sourceBook) settle() (changed bool) {
+// have no connection. The shards stand still.
+func (b *sourceBook) settle() {
 	have := map[netip.Addr]bool{}
 	for i, a := range b.live {
 		switch {
 		case a == nil:
 		case !b.set.Has(a.addr) && a.uses.Load() == 0:
-			b.live[i], changed = nil, true
+			b.live[i] = nil
 		default:
 			have[a.addr] = true
 		}
@@ -72,11 +72,9 @@ func (b *sourceBook) settle() (changed bool) {
 	for _, addr := range b.set.Addrs() {
 		if !have[addr] {
 			b.add(addr)
-			changed = true
 		}
 	}
 	b.changed = false
-	return changed
 }
 
 func (b *sourceBook) add(addr netip.Addr) {
