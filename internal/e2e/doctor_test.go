@@ -340,9 +340,9 @@ func TestDoctorGateway(t *testing.T) {
 			"nothing listens there", "nft delete table ip fw; ip route replace default via 192.168.56.102"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			d.ctl("-C")
-			balanceOver(d, "-t 192.168.0.178:80", c.RIPs[0])
 			shell(t, c.Servers[0], d.socket, tt.seed)
+			d.ctl("-C") // only now: the server may still have been about the end of an earlier connection
+			balanceOver(d, "-t 192.168.0.178:80", c.RIPs[0])
 			halfOpen(t, c.Clients[0])
 			got := examine(t, c.Director, d.socket)
 			f := got.find(t, "gateway", "fault", "192.168.56.101:80")
