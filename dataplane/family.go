@@ -198,13 +198,15 @@ func (s *Shard) fromLink(a rewrite.ICMPAnswer, link uint8) rewrite.ICMPAnswer {
 	return a
 }
 
-// fromVIP returns the origin of a packet of connection c, which is r: errors about
-// it are from the VIP.
-func (s *Shard) fromVIP(c *conntrack.Conn, r conntrack.Ref) origin {
+// fromVIP makes o, which is zero, the origin of a packet of connection c, which is r:
+// errors about it are from the VIP.
+func (s *Shard) fromVIP(o *origin, c *conntrack.Conn, r conntrack.Ref) {
+	o.dest = c.Dest
 	if c.Is(conntrack.V6) {
-		return origin{src6: s.ends(r).VIP, dest: c.Dest}
+		o.src6 = s.ends(r).VIP
+	} else {
+		o.src = c.VIP
 	}
-	return origin{src: c.VIP, dest: c.Dest}
 }
 
 // allowError takes a token for an error to the sender of p.

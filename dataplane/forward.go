@@ -39,23 +39,25 @@ func (s *Shard) forwardIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conn
 			return v
 		}
 	}
+	var from origin
+	s.fromVIP(&from, c, r)
 	if !c.Masq() {
 		switch c.Method() {
 		case ipvs.Route:
-			return s.send(f, p, hop, s.fromVIP(c, r), Forward, now)
+			return s.send(f, p, hop, &from, Forward, now)
 		case ipvs.Tunnel:
-			return s.encapsulate(f, p, s.fromVIP(c, r), srv, hop, mtu, now)
+			return s.encapsulate(f, p, &from, srv, hop, mtu, now)
 		case ipvs.FullNAT:
-			return s.fullIn(f, p, c, r, hop, now)
+			return s.fullIn(f, p, c, r, hop, &from, now)
 		}
 	}
+	from.vport = c.VPort
 	if p.V6 {
-		e := s.ends(r)
-		rewrite.DNAT6(f.Data, p, e.RIP, c.RPort, f.Offload.Partial())
-		return s.send(f, p, hop, origin{src6: e.VIP, vport: c.VPort, dest: c.Dest}, Forward, now)
+		rewrite.DNAT6(f.Data, p, s.ends(r).RIP, c.RPort, f.Offload.Partial())
+	} else {
+		rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
 	}
-	rewrite.DNAT(f.Data, p, c.RIP, c.RPort, f.Offload.Partial())
-	return s.send(f, p, hop, origin{src: c.VIP, vport: c.VPort, dest: c.Dest}, Forward, now)
+	return s.send(f, p, hop, &from, Forward, now)
 }
 
 // answerClient answers a client's packet of a connection with an error. By any
@@ -102,7 +104,7 @@ func (s *Shard) reply(f *Frame, p *rewrite.Packet, r conntrack.Ref, now time.Dur
 	default:
 		rewrite.SNAT(f.Data, p, c.VIP, c.VPort, f.Offload.Partial())
 	}
-	return s.send(f, p, hop, origin{}, Forward, now)
+	return s.send(f, p, hop, &origin{}, Forward, now)
 }
 
 // route sends a packet on as the real servers' gateway would, untranslated.
@@ -113,7 +115,7 @@ func (s *Shard) route(f *Frame, p *rewrite.Packet, now time.Duration) Verdict {
 	}
 	rewrite.DecrementTTL(f.Data, p)
 	own := s.view.host.Link(f.Link)
-	return s.send(f, p, hop, origin{src: own.Addr, src6: own.Addr6}, Route, now)
+	return s.send(f, p, hop, &origin{src: own.Addr, src6: own.Addr6}, Route, now)
 }
 
 // routable applies what a router checks before it passes a packet on: a way, a

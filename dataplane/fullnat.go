@@ -129,14 +129,14 @@ func (s *Shard) toClient(c *conntrack.Conn, r conntrack.Ref) (to rewrite.Ends) {
 	return to
 }
 
-// fullIn sends a client's packet of a FULLNAT connection to its real server.
+// fullIn sends a client's packet of a FULLNAT connection to its real server; errors
+// about it are from there.
 // Packets of many clients come from one address there, so those that may be cut get
 // identifications of the director's own: those of the clients may be the same.
-func (s *Shard) fullIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, hop *Hop, now time.Duration) Verdict {
+func (s *Shard) fullIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntrack.Ref, hop *Hop, from *origin, now time.Duration) Verdict {
 	if len(s.frags.cuts) > 0 || !p.V6 && !p.DontFrag {
 		rewrite.SetID(f.Data, p, s.dir.nextID())
 	}
-	from := s.fromVIP(c, r)
 	from.vport = c.VPort
 	if p.Proto == rewrite.ProtoTCP && !c.Is(conntrack.Answered) && s.view.servers[c.Dest].toa {
 		s.tellServerOf(f, p, hop)
@@ -165,7 +165,7 @@ func (s *Shard) fullOut(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntr
 	}
 	to := s.toClient(c, r)
 	rewrite.FullNAT(f.Data, p, &to, f.Offload.Partial())
-	return s.send(f, p, hop, origin{}, Forward, now)
+	return s.send(f, p, hop, &origin{}, Forward, now)
 }
 
 // heldBack translates an error about a packet that was sent to a real server of

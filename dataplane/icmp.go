@@ -97,7 +97,7 @@ func (s *Shard) errorOut(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now ti
 		}
 		f.Offload = Offload{}
 	}
-	return s.send(f, p, hop, origin{}, Forward, now)
+	return s.send(f, p, hop, &origin{}, Forward, now)
 }
 
 // errorIn sends an error of the client's side to the real server, by its method.
@@ -127,7 +127,9 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 	f.Offload = Offload{}
 	switch c.Method() {
 	case ipvs.Tunnel:
-		return s.encapsulate(f, p, s.fromVIP(c, r), srv, hop, s.dir.pathMTU(srv, hop.MTU, now), now)
+		var from origin
+		s.fromVIP(&from, c, r)
+		return s.encapsulate(f, p, &from, srv, hop, s.dir.pathMTU(srv, hop.MTU, now), now)
 	case ipvs.FullNAT: // from the source address, too: the server may not know the way to a router of the client's
 		to := s.toServer(c, r)
 		rewrite.TranslateError(f.Data, p, q, &to)
@@ -138,7 +140,7 @@ func (s *Shard) errorIn(f *Frame, p, q *rewrite.Packet, r conntrack.Ref, now tim
 			rewrite.TranslateICMPIn(f.Data, p, q, c.RIP, c.RPort)
 		}
 	}
-	return s.send(f, p, hop, origin{}, Forward, now)
+	return s.send(f, p, hop, &origin{}, Forward, now)
 }
 
 // trustedICMP reports whether the message is whole. Whoever received it may have

@@ -47,7 +47,7 @@ func (w *neighbours) hold(o *outgoing, data []byte, off Offload) Verdict {
 		buf, w.spare = w.spare[n-1], w.spare[:n-1]
 	}
 	w.frames = append(w.frames, waitingFrame{
-		data: append(buf[:0], data...), off: off, in: o.f.Link, dst: o.hop.destination(), origin: o.origin,
+		data: append(buf[:0], data...), off: off, in: o.f.Link, dst: o.hop.destination(), origin: *o.origin,
 		sent: o.sent, frames: o.frames, until: o.now + waitingTime, pending: !o.hop.Failed,
 	})
 	o.frames = 0

@@ -19,8 +19,9 @@ type origin struct {
 
 // send hands a rewritten packet to its outlet in the form that the outlet
 // takes: whole, or cut where its offloads or MTU ask for it. It returns sent,
-// or that the packet is held or could not be cut.
-func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o origin, sent Verdict, now time.Duration) Verdict {
+// or that the packet is held or could not be cut. The origin comes by its address,
+// because a copy would wait for what has just been written to leave the core.
+func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o *origin, sent Verdict, now time.Duration) Verdict {
 	out := outgoing{f: f, hop: hop, mtu: hop.MTU, origin: o, sent: sent, now: now, frames: s.framesOf()}
 	caps := s.dir.cfg.Links[hop.Link].Caps
 	segment := segmentLen(f, p)
@@ -45,7 +46,7 @@ type outgoing struct {
 	f      *Frame
 	hop    *Hop
 	mtu    int // greatest packet: the outlet's, or less on the way of a tunnel
-	origin origin
+	origin *origin
 	sent   Verdict
 	now    time.Duration
 	frames uint64 // received frames that the packet came in; 0 once a held piece stands for them

@@ -55,11 +55,13 @@ const maxIPv4 = 65535
 // at most; errors about it are from there. Neither virtio's header nor a network card is told about packets in
 // packets, so checksums are completed and super-packets cut before. From a port
 // that leaves room in front of it the packet stays where it is.
-func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, from origin, srv *serverView, hop *Hop, mtu int, now time.Duration) Verdict {
+func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, from *origin, srv *serverView, hop *Hop, mtu int, now time.Duration) Verdict {
 	t, over := srv.tunnel, srv.tunnel.Overhead()
-	outer := rewrite.Outer{
-		Src: hop.Src, Dst: srv.addr, Src6: hop.Src6, Dst6: srv.addr6,
-		DF: p.DontFrag && !p.V6 && s.view.settings.pmtuDisc != 0,
+	outer := rewrite.Outer{DF: p.DontFrag && !p.V6 && s.view.settings.pmtuDisc != 0}
+	if srv.v6 {
+		outer.Src6, outer.Dst6 = hop.Src6, srv.addr6
+	} else {
+		outer.Src, outer.Dst = hop.Src, srv.addr
 	}
 	switch {
 	case !srv.v6 && hop.Src == 0 || srv.v6 && hop.Src6 == rewrite.Addr6{}:
@@ -69,10 +71,8 @@ func (s *Shard) encapsulate(f *Frame, p *rewrite.Packet, from origin, srv *serve
 	case t.Kind == rewrite.GUE:
 		outer.Flow = s.flowHash(p)
 	}
-	o := outgoing{
-		f: f, hop: hop, mtu: mtu, sent: Forward, now: now, frames: s.framesOf(), origin: from,
-	}
-	o.origin.inner = uint8(over)
+	from.inner = uint8(over)
+	o := outgoing{f: f, hop: hop, mtu: mtu, sent: Forward, now: now, frames: s.framesOf(), origin: from}
 	if f.Offload.Super() {
 		return o.verdict(s.encapsulateSegments(&o, p, t, &outer))
 	}
