@@ -365,8 +365,8 @@ func (t *Table) Sweep(first Ref, n int, gone func(*Conn) bool) (next Ref) {
 func (t *Table) hash(proto uint8, cip uint32, cport uint16) uint32 {
 	var b [16]byte
 	binary.LittleEndian.PutUint64(b[:], t.cfg.Seed)
-	binary.LittleEndian.PutUint32(b[8:], cip)
-	binary.LittleEndian.PutUint32(b[12:], uint32(cport)<<16|uint32(proto))
+	// One store: the hash loads these eight bytes at once, and would wait for two.
+	binary.LittleEndian.PutUint64(b[8:], uint64(cport)<<48|uint64(proto)<<32|uint64(cip))
 	return uint32(xxhash.Sum64(b[:]))
 }
 
