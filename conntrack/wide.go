@@ -124,12 +124,15 @@ func (t *Table) Insert6(k *Key6, now time.Duration) Ref {
 func (t *Table) InsertPortless6(k *Key6, now time.Duration) Ref { return t.waits(t.Insert6(k, now)) }
 
 // Hash6 is Hash for IPv6: of the whole address, seeded, since clients choose theirs
-// from 2^64 and more.
+// from 2^64 and more. The upper half is hashed by itself, and what comes of it is the
+// seed for the rest: XXH64 reads word by word, and who may choose two of them can
+// make the second take back what the first has changed, whatever the seed.
 func (t *Table) Hash6(proto uint8, cip rewrite.Addr6, cport uint16) uint32 {
-	var b [28]byte
+	var b [20]byte
 	binary.LittleEndian.PutUint64(b[:], t.cfg.Seed)
 	binary.LittleEndian.PutUint64(b[8:], cip.Hi)
-	binary.LittleEndian.PutUint64(b[16:], cip.Lo)
-	binary.LittleEndian.PutUint32(b[24:], uint32(cport)<<16|uint32(proto))
+	binary.LittleEndian.PutUint64(b[:], xxhash.Sum64(b[:16]))
+	binary.LittleEndian.PutUint64(b[8:], cip.Lo)
+	binary.LittleEndian.PutUint32(b[16:], uint32(cport)<<16|uint32(proto))
 	return uint32(xxhash.Sum64(b[:]))
 }
