@@ -50,11 +50,11 @@ func (c *Config) check() error {
 	case c.Shards < 0 || c.Shards > maxShards:
 		return fmt.Errorf("--shards takes a number from 1 to %d, not %d", maxShards, c.Shards)
 	case c.Ring < RingBySpeed || c.Ring > maxRing:
-		return fmt.Errorf("--ring takes a number of frames from 0 to %d, not %d", maxRing, c.Ring)
+		return fmt.Errorf("--ring takes a number of frames from 0 to %d, or %d for what fits the link, not %d", maxRing, RingBySpeed, c.Ring)
 	case !slices.Contains(dataplane.Pollings, c.Polling):
 		return fmt.Errorf("--poll takes idle, adaptive or busy, not %q", c.Polling)
-	case c.MaxConns < 0:
-		return fmt.Errorf("--max-conns takes a number of connections, not %d", c.MaxConns)
+	case c.MaxConns < 0 || c.MaxConns > maxMaxConns:
+		return fmt.Errorf("--max-conns takes a number of connections up to %d, not %d", maxMaxConns, c.MaxConns)
 	case len(c.FTPPorts) > maxFTPPorts:
 		return fmt.Errorf("--ftp-ports takes at most %d ports, not %d", maxFTPPorts, len(c.FTPPorts))
 	case slices.ContainsFunc(c.FTPPorts, func(p int) bool { return p < 2 || p > 65535 }):
@@ -64,6 +64,10 @@ func (c *Config) check() error {
 	}
 	return nil
 }
+
+// maxMaxConns is a number of entries that their 32-bit names always reach, in some 340
+// GB of memory.
+const maxMaxConns = 1<<31 - 1
 
 // maxShards is what the kernel takes as members of one group, on any version
 // (PACKET_FANOUT_MAX).
