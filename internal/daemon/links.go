@@ -32,7 +32,7 @@ type links struct {
 	filter   []bpf.RawInstruction
 	refused  bool               // a port has another filter: it would not take this one
 	steering dataplane.Steering // but for the side of the link
-	heard    []hearing          // of each link
+	heard    []hearings         // of each link
 
 	groups *hostnet.Groups // in which neighbours ask for VIPs of IPv6
 	backs  *hostnet.Groups // the same of source addresses
@@ -273,19 +273,26 @@ func (l *links) follow(p *picture) {
 	}
 }
 
-// hearing is what a link's ports had received when they were last asked.
+// hearings are what the ports of a link have heard, one for each shard.
+type hearings []hearing
+
+// hearing is what a port had received when it was last asked.
 type hearing struct {
 	stats  dataplane.PortStats
 	silent int // times in a row that frames were lost and none came through
 }
 
-// deaf reports whether all that comes by a link is lost. A frame whose segmentation
-// the kernel cannot express makes a receive ring so, for good.
+// deaf reports whether all that comes to a port of link i is lost. A frame whose
+// segmentation the kernel cannot express makes a receive ring so, for good.
 func (l *links) deaf(i int) bool {
 	if l.heard == nil {
-		l.heard = make([]hearing, len(l.ports))
+		l.heard = make([]hearings, len(l.ports))
 	}
-	return l.heard[i].deaf(l.stats(i))
+	stats := make([]dataplane.PortStats, len(l.ports[i]))
+	for n, p := range l.ports[i] {
+		stats[n] = p.Stats()
+	}
+	return l.heard[i].deaf(stats)
 }
 
 // stats returns what the ports of link i have received and lost.
@@ -296,6 +303,18 @@ func (l *links) stats(i int) (sum dataplane.PortStats) {
 		sum.Dropped += st.Dropped
 	}
 	return sum
+}
+
+// deaf notes what each port has received by now, and reports whether one is deaf,
+// whatever the others hear.
+func (hs *hearings) deaf(now []dataplane.PortStats) (deaf bool) {
+	if *hs == nil {
+		*hs = make(hearings, len(now))
+	}
+	for n := range now {
+		deaf = (*hs)[n].deaf(now[n]) || deaf
+	}
+	return deaf
 }
 
 // deaf notes what has been received by now. It takes three times to be sure, which

@@ -89,3 +89,19 @@ func TestDeaf(t *testing.T) {
 		}
 	}
 }
+
+// TestDeafShard: of several ports that share a link one can be deaf, while the
+// others go on.
+func TestDeafShard(t *testing.T) {
+	var hs hearings
+	got := false
+	for n := range uint64(4) {
+		got = hs.deaf([]dataplane.PortStats{{Received: 100 * n}, {Received: 10 + n, Dropped: n}, {}})
+	}
+	if !got {
+		t.Error("one of three ports loses all that comes, and nobody notices")
+	}
+	if hs.deaf([]dataplane.PortStats{{Received: 500}, {Received: 20}, {}}) {
+		t.Error("new ports that lose nothing count as deaf")
+	}
+}
