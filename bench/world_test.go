@@ -2,6 +2,7 @@ package bench
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func newWorld(b *testing.B, s setup, wake func()) *world {
 		}
 	}
 	if s.method == ipvs.FullNAT {
-		changes = append(changes, ipvs.Change{Kind: ipvs.ChangeSources, Words: []string{"add", "10.20.2.0-10.20.2.7"}})
+		changes = append(changes, ipvs.Change{Kind: ipvs.ChangeSources, Words: []string{"add", fmt.Sprintf("%v-%v", s.addr(0x0a140200), s.addr(0x0a140207))}})
 	}
 	if err := d.Apply(changes); err != nil {
 		b.Fatal(err)
