@@ -62,5 +62,8 @@ func (t *Table) part(twin Ref) {
 // paired reports whether c is a connection of FULLNAT with its twin.
 func (c *Conn) paired() bool { return c.Full() && c.Control != 0 }
 
+// Controlled reports whether another connection controls c: a twin does not.
+func (c *Conn) Controlled() bool { return c.Control != 0 && !c.Full() }
+
 // present reports whether there is an entry in the place of c: a live one or a twin.
 func (c *Conn) present() bool { return c.live || c.Flags&Twin != 0 }

@@ -69,7 +69,7 @@ func (s *Shard) outlived(c *conntrack.Conn, srv *serverView) bool {
 	if set.expireNodestConn != 0 && srv.Weight() == 0 {
 		return true
 	}
-	if set.connReuseMode == 0 || c.Control != 0 || c.Template != 0 {
+	if set.connReuseMode == 0 || c.Controlled() || c.Template != 0 {
 		return false
 	}
 	if c.Proto == rewrite.ProtoSCTP {
