@@ -130,8 +130,10 @@ func (g *guard) rules(sc dataplane.Scope, p *picture) (r hostnet.GuardRules, why
 			r.Servers = append(r.Servers, vip) // as which servers with -g and -i answer
 		}
 	}
-	if forwards {
-		r.OwnedVIPs = append(r.OwnedVIPs, sc.Sources...)
+	for _, addr := range sc.Sources {
+		if forwards && !p.view.IsLocal(addr) {
+			r.OwnedVIPs = append(r.OwnedVIPs, addr)
+		}
 	}
 	for _, rip := range sc.Servers {
 		if !p.view.IsLocal(rip) {

@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"natlb/internal/lab"
 )
@@ -305,4 +306,23 @@ func TestFullNATWithoutSources(t *testing.T) {
 	if out := d.ctl("source list"); !strings.Contains(out, "192.168.56.240") || !strings.Contains(out, "deleted, until they end") {
 		t.Errorf("natlb source list says\n%s", out)
 	}
+}
+
+// TestFullNATSourceOfTheHost: a source address that the host is given is the host's
+// then: the guard of a director that forwards does not keep anybody from it.
+func TestFullNATSourceOfTheHost(t *testing.T) {
+	begin(t, "ip")
+	c := newCourse(t, lab.CourseOptions{IPForward: true})
+	servePages(t, c.Servers)
+	d := courseDirector(t, c)
+	d.ctl("source add 192.168.56.240-192.168.56.241")
+	fullOver(d, "-t 192.168.0.178:80", c.RIPs...)
+	checkBalanced(t, c)
+	shell(t, c.Director, "", "ip addr add 192.168.56.240/24 dev "+lab.DIPLink)
+	await(t, "the host has the address", 10*time.Second, func() bool {
+		return strings.Contains(d.ctl("source list"), "not in use: an address of this host")
+	})
+	servePage(t, c.Director, "192.168.56.240:22")
+	fetch(t, lab.NewClient(c.Servers[0], netip.Addr{}), "http://192.168.56.240:22/", 1)
+	checkBalanced(t, c)
 }
