@@ -114,8 +114,8 @@ func (p *plan) check(c *ipvs.Change) error {
 		if p.hasServer(server) {
 			return ipvs.ErrDestinationExists
 		}
-		if p.sources.Has(server.addr.Addr()) {
-			return fmt.Errorf("%v is a source address of FULLNAT: %w", server.addr.Addr(), ipvs.ErrInvalid)
+		if err := p.noSource(server.addr.Addr()); err != nil {
+			return err
 		}
 		if err := p.checkFull(key, &c.Destination); err != nil {
 			return err
@@ -173,8 +173,10 @@ func (p *plan) addService(s ipvs.Service) error {
 	if err := knownScheduler(s); err != nil {
 		return err
 	}
-	if vip := s.Key.VIP; vip.IsValid() && p.sources.Has(vip.Addr()) {
-		return fmt.Errorf("%v is a source address of FULLNAT: %w", vip.Addr(), ipvs.ErrInvalid)
+	if vip := s.Key.VIP; vip.IsValid() {
+		if err := p.noSource(vip.Addr()); err != nil {
+			return err
+		}
 	}
 	p.of(s.Key).exists = true
 	p.of(s.Key).flags = &s.Flags

@@ -96,6 +96,18 @@ func (p *plan) changeSources(words []string) (sources.Set, error) {
 	return set, nil
 }
 
+// noSource wants the address of a service or a server to be no source address, nor one
+// that was deleted and that connections still have: natlb answers for it.
+func (p *plan) noSource(a netip.Addr) error {
+	switch {
+	case p.sources.Has(a):
+		return fmt.Errorf("%v is a source address of FULLNAT: %w", a, ipvs.ErrInvalid)
+	case p.d.role(a)&roleSource != 0 && p.d.sources.used(a):
+		return fmt.Errorf("%v was a source address of FULLNAT, and connections still have it: %w", a, ipvs.ErrInvalid)
+	}
+	return nil
+}
+
 // takenAddrs returns the addresses of services and servers with what they are.
 func (p *plan) takenAddrs(asked bool) map[netip.Addr]string {
 	taken := map[netip.Addr]string{}

@@ -103,6 +103,11 @@ func (b *sourceBook) lingers() bool {
 	})
 }
 
+// used reports whether connections have an address.
+func (b *sourceBook) used(addr netip.Addr) bool {
+	return slices.ContainsFunc(b.live, func(a *sourceAddr) bool { return a != nil && a.addr == addr && a.uses.Load() > 0 })
+}
+
 // settleSources makes the addresses that are wanted those that natlb answers for.
 func (d *Director) settleSources() {
 	d.sources.settle()
