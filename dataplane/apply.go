@@ -44,7 +44,7 @@ func (d *Director) Apply(changes []ipvs.Change) error {
 	if d.remarked {
 		d.compileMarks()
 	}
-	if d.sources.changed || d.sources.lingers() {
+	if d.sources.changed {
 		d.settleSources()
 	}
 	d.settings.adjust(d.defence.available)

@@ -102,8 +102,8 @@ func (p *plan) noSource(a netip.Addr) error {
 	switch {
 	case p.sources.Has(a):
 		return fmt.Errorf("%v is a source address of FULLNAT: %w", a, ipvs.ErrInvalid)
-	case p.d.role(a)&roleSource != 0 && p.d.sources.used(a):
-		return fmt.Errorf("%v was a source address of FULLNAT, and connections still have it: %w", a, ipvs.ErrInvalid)
+	case p.d.role(a)&roleSource != 0 && p.d.sources.keeps(a):
+		return fmt.Errorf("%v was a source address of FULLNAT, and is not free yet: %w", a, ipvs.ErrInvalid)
 	}
 	return nil
 }

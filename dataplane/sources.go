@@ -103,9 +103,12 @@ func (b *sourceBook) lingers() bool {
 	})
 }
 
-// used reports whether connections have an address.
-func (b *sourceBook) used(addr netip.Addr) bool {
-	return slices.ContainsFunc(b.live, func(a *sourceAddr) bool { return a != nil && a.addr == addr && a.uses.Load() > 0 })
+// keeps reports whether natlb will answer for an address when nobody wants it any
+// more: connections have it, or had it a moment ago.
+func (b *sourceBook) keeps(addr netip.Addr) bool {
+	return slices.ContainsFunc(b.live, func(a *sourceAddr) bool {
+		return a != nil && a.addr == addr && (a.uses.Load() > 0 || !b.set.Has(addr))
+	})
 }
 
 // settleSources makes the addresses that are wanted those that natlb answers for.

@@ -14,19 +14,20 @@ const (
 )
 
 // Housekeep frees deleted servers that nothing refers to any more, and lets
-// schedulers forget. The owner of the clock calls it about once a second.
-func (d *Director) Housekeep(now time.Duration) {
+// schedulers forget. The owner of the clock calls it about once a second. It reports
+// whether the scope has become smaller: by source addresses that connections had.
+func (d *Director) Housekeep(now time.Duration) (smaller bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.expireMappings(now)
-	if d.sources.lingers() {
+	if smaller = d.sources.lingers(); smaller {
 		thaw := d.freeze()
 		d.settleSources()
 		d.publish()
 		thaw()
 	}
 	if now < d.trashNext || len(d.trash) == 0 {
-		return
+		return smaller
 	}
 	d.trashNext = now + trashEvery
 	thaw := d.freeze()
@@ -50,6 +51,7 @@ func (d *Director) Housekeep(now time.Duration) {
 	if freed {
 		d.publish()
 	}
+	return smaller
 }
 
 // expireMappings runs the housekeeping of schedulers that keep a cache.

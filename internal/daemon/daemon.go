@@ -224,7 +224,11 @@ func (d *daemon) keepTime(ctx context.Context) error {
 		if seconds%2 == 0 { // semantics section 7
 			d.director.Estimate()
 		}
-		d.director.Housekeep(d.now())
+		if d.director.Housekeep(d.now()) {
+			d.mu.Lock()
+			front{d.director, d}.settle()
+			d.mu.Unlock()
+		}
 		d.resolve(d.director.Reach(d.now()))
 		d.director.Defend(freePages(), d.now())
 		d.mu.Lock()

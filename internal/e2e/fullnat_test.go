@@ -326,3 +326,24 @@ func TestFullNATSourceOfTheHost(t *testing.T) {
 	fetch(t, lab.NewClient(c.Servers[0], netip.Addr{}), "http://192.168.56.240:22/", 1)
 	checkBalanced(t, c)
 }
+
+// TestFullNATSourceLetGo: a source address that was deleted, and whose connections have
+// ended, can be another machine's: a director that forwards passes on what is for it.
+func TestFullNATSourceLetGo(t *testing.T) {
+	begin(t, "ip")
+	c := newCourse(t, lab.CourseOptions{IPForward: true})
+	for _, s := range c.Servers {
+		serveEcho(t, s, ":53")
+	}
+	d := courseDirector(t, c)
+	d.ctl("--set 0 0 1")
+	d.ctl("source add 192.168.56.240")
+	fullOver(d, "-u 192.168.0.178:53", c.RIPs...)
+	checkEcho(t, firstClient(c), 10)
+	d.ctl("source delete 192.168.56.240")
+	await(t, "nobody has the address", 20*time.Second, func() bool { return !strings.Contains(d.ctl("source list"), "192.168.56.240") })
+	must(t, c.Servers[0].AddAddr(lab.ServerLink, netip.MustParsePrefix("192.168.56.240/24")))
+	shell(t, c.Clients[0], "", "ip route replace 192.168.56.240/32 via 192.168.0.1")
+	servePage(t, c.Servers[0], "192.168.56.240:22")
+	fetch(t, firstClient(c), "http://192.168.56.240:22/", 1)
+}
