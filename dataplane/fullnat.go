@@ -138,8 +138,11 @@ func (s *Shard) fullIn(f *Frame, p *rewrite.Packet, c *conntrack.Conn, r conntra
 		rewrite.SetID(f.Data, p, s.dir.nextID())
 	}
 	from.vport = c.VPort
-	if p.Proto == rewrite.ProtoTCP && !c.Is(conntrack.Answered) && s.view.servers[c.Dest].toa {
-		s.tellServerOf(f, p, hop)
+	if p.Proto == rewrite.ProtoTCP && s.view.servers[c.Dest].toa {
+		rewrite.BlankTOA(f.Data, p, f.Offload.Partial()) // nobody else may say who the client is
+		if !c.Is(conntrack.Answered) {
+			s.tellServerOf(f, p, hop)
+		}
 	}
 	to := s.toServer(c, r)
 	rewrite.FullNAT(f.Data, p, &to, f.Offload.Partial())

@@ -1,7 +1,9 @@
 package dataplane_test
 
 import (
+	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"natlb/dataplane"
@@ -45,4 +47,30 @@ func TestSourcePorts(t *testing.T) {
 			t.Fatalf("with another address: %v", v)
 		}
 	}
+}
+
+// TestFalseTOA: a client that fills its header with options, one of which names somebody
+// else, is not believed: neither where there is no room for the director's option nor
+// when that is no longer sent.
+func TestFalseTOA(t *testing.T) {
+	w := newWorld(nil)
+	w.mustRules(t, "-A -t 10.10.1.1:80 -s rr\n-a -t 10.10.1.1:80 -r 10.20.0.11:8080 --fullnat --toa\nsource add 10.20.0.240")
+	client, vip := netip.MustParseAddrPort("10.10.3.6:3001"), netip.MustParseAddrPort("10.10.1.1:80")
+	claim := []byte{254, 8, 0, 80, 192, 0, 2, 66}
+	full := append(slices.Clone(claim), append([]byte{30, 32}, make([]byte, 30)...)...)
+	check := func(options []byte, flags string) {
+		t.Helper()
+		f := frame(vipLink, w.from(vipLink, packettest.Packet{Proto: 6, Flags: flags, Src: client, Dst: vip, DF: true, TCPOptions: options}).Frame())
+		w.shard.Begin(w.now)
+		defer w.shard.End()
+		if v := w.shard.Process(&f, w.now); v != dataplane.Forward {
+			t.Fatal(v)
+		}
+		if out := w.shard.Output()[0].Data; bytes.Contains(out, claim) {
+			t.Errorf("%s with %d bytes of options arrives with the claim:\n% x", flags, len(options), out)
+		}
+	}
+	check(full, "S")
+	check(claim, "S")
+	check(full, "A")
 }

@@ -59,3 +59,37 @@ func PutTOA(buf []byte, p *Packet, client *Ends, partial bool) {
 	}
 	updateChecksum(l4[16:18], uint32(length)+delta16(old, offset)+uint32(Sum(option, 0)))
 }
+
+// BlankTOA makes nothing of the options by which a client itself claims to be somebody,
+// of either family's length: a receiver would believe it where there was no room for
+// the director's. Checksums follow; partial is as in [DNAT]. From a malformed option on,
+// options stay as they are: nobody reads them.
+func BlankTOA(frame []byte, p *Packet, partial bool) {
+	header := tcpHeaderLen(frame, p)
+	if header <= tcpMinLen {
+		return
+	}
+	l4 := frame[p.L4:p.End]
+	options := l4[tcpMinLen:header]
+	before, blanked := Sum(options, 0), false
+	for at := 0; at < len(options) && options[at] != tcpOptionEnd; {
+		if options[at] == tcpOptionNop {
+			at++
+			continue
+		}
+		if at+1 >= len(options) || options[at+1] < 2 || at+int(options[at+1]) > len(options) {
+			break
+		}
+		o := options[at : at+int(options[at+1])]
+		if o[0] == toaKind && (len(o) == toaLen || len(o) == toaLen6) {
+			for i := range o {
+				o[i] = tcpOptionNop
+			}
+			blanked = true
+		}
+		at += len(o)
+	}
+	if blanked && !partial {
+		updateChecksum(l4[16:18], delta16(before, Sum(options, 0)))
+	}
+}
