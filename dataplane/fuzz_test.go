@@ -36,7 +36,9 @@ func playRecords(t *testing.T, data []byte) {
 		"-A -t [fd10:1::1]:80 -s rr -p 60 -M 64\n-a -t [fd10:1::1]:80 -r [fd20::11]:8080 -m\n-a -t [fd10:1::1]:80 -r 10.20.0.14:80 -i\n"+
 		"-A -u [fd10:1::1]:53 -s sh\n-a -u [fd10:1::1]:53 -r [fd20::11]:5353 -m\n-a -u [fd10:1::1]:53 -r fd20::12 -g\n"+
 		"-a -u [fd10:1::1]:53 -r fd20::13 -i --tun-type gue --tun-port 6080 --tun-csum\n-a -u 10.10.1.1:53 -r [fd20::13]:53 -i --tun-type gre\n"+
-		"-A -t [fd10:1::9]:21 -s rr\n-a -t [fd10:1::9]:21 -r [fd20::14]:21 -m")
+		"-A -t [fd10:1::9]:21 -s rr\n-a -t [fd10:1::9]:21 -r [fd20::14]:21 -m\n"+
+		"source add 10.20.0.240 fd20::f0\n-a -t 10.10.1.1:80 -r 10.20.0.15:80 --fullnat --toa\n-a -u 10.10.1.1:53 -r 10.20.0.15:53 --fullnat\n"+
+		"-a --sctp-service 10.10.1.1:80 -r 10.20.0.15:80 --fullnat\n-a -t [fd10:1::1]:80 -r [fd20::15]:80 --fullnat --toa\n-a -u [fd10:1::1]:53 -r [fd20::15]:53 --fullnat")
 	w.setHost(func(h *packettest.Host) { h.Neighbours[netip.MustParseAddr("10.20.0.12")] = packettest.Unresolved })
 	for records := 0; len(data) >= 3 && records < 100; records++ {
 		kind, n := data[0], min(int(binary.BigEndian.Uint16(data[1:])), len(data)-3)
