@@ -30,7 +30,7 @@ type forwarding struct {
 
 func newForwarding(t *testing.T, r forwardingRow, o lab.CourseOptions, shards string) *forwarding {
 	t.Helper()
-	o.OneArm = r.place == beside
+	o.OneArm = r.place == beside || r.place == among
 	f := forwardingLab(t, r, o, shards)
 	for i, n := range f.ends {
 		servePage(t, n, ":80")
@@ -58,9 +58,24 @@ func forwardingLab(t *testing.T, r forwardingRow, o lab.CourseOptions, shards st
 		f.ends, f.rips = []*lab.Namespace{f.c.Director}, []netip.Addr{netip.MustParseAddr(map[bool]string{false: "127.0.0.1", true: "::1"}[r.v6])}
 	case beside:
 		f.direct(t, o.OneArm)
+	case among:
+		f.moveAmong(t)
+	case strange:
+		strangeGateway(t, f.c)
 	}
 	f.d = courseDirector(t, f.c, "--shards", shards)
+	if source := f.source(); source != "" {
+		f.d.ctl("source add " + source)
+	}
 	return f
+}
+
+// source are the addresses from which servers of FULLNAT are asked, of their network.
+func (f *forwarding) source() string {
+	return map[place]map[bool]string{
+		among:   {false: "192.168.0.240-192.168.0.241", true: "2001:db8:0:168::f0/127"},
+		strange: {false: "192.168.56.240-192.168.56.241", true: "2001:db8:0:56::f0/127"},
+	}[f.place][f.v6]
 }
 
 // direct gives the servers the VIP, the tunnel's receiver, and where they are among
@@ -68,25 +83,31 @@ func forwardingLab(t *testing.T, r forwardingRow, o lab.CourseOptions, shards st
 func (f *forwarding) direct(t *testing.T, among bool) {
 	t.Helper()
 	if among {
-		f.rips = nil
+		f.moveAmong(t)
 	}
-	for i, s := range f.ends {
+	for _, s := range f.ends {
 		must(t, s.Sysctl("net.ipv4.conf.all.arp_ignore", "1"), s.Sysctl("net.ipv4.conf.all.arp_announce", "2"),
 			s.AddAddr("lo", netip.PrefixFrom(f.vip, f.vip.BitLen())))
-		if among {
-			v4, v6 := netip.MustParsePrefix(fmt.Sprintf("192.168.0.%d/24", 201+i)), netip.MustParsePrefix(fmt.Sprintf("2001:db8:0:168::%d/64", 201+i))
-			must(t, s.AddAddr(lab.ServerLink, v4))
-			if f.rip6 {
-				f.rips = append(f.rips, v6.Addr())
-			} else {
-				f.rips = append(f.rips, v4.Addr())
-			}
-			if f.v6 || f.rip6 {
-				must(t, s.AddAddr(lab.ServerLink, v6))
-			}
-		}
 		if f.tunnel != "" {
 			f.unwrap(t, s)
+		}
+	}
+}
+
+// moveAmong gives the servers addresses among the clients, which are their RIPs then.
+func (f *forwarding) moveAmong(t *testing.T) {
+	t.Helper()
+	f.rips = nil
+	for i, s := range f.ends {
+		v4, v6 := netip.MustParsePrefix(fmt.Sprintf("192.168.0.%d/24", 201+i)), netip.MustParsePrefix(fmt.Sprintf("2001:db8:0:168::%d/64", 201+i))
+		must(t, s.AddAddr(lab.ServerLink, v4))
+		if f.rip6 {
+			f.rips = append(f.rips, v6.Addr())
+		} else {
+			f.rips = append(f.rips, v4.Addr())
+		}
+		if f.v6 || f.rip6 {
+			must(t, s.AddAddr(lab.ServerLink, v6))
 		}
 	}
 }
@@ -106,10 +127,10 @@ func (f *forwarding) unwrap(t *testing.T, server *lab.Namespace) {
 // askedAt is where server i sees a client ask: to answer from there is what makes
 // the answer the VIP's.
 func (f *forwarding) askedAt(i int, port uint16) netip.AddrPort {
-	if f.place == inside {
-		return netip.AddrPortFrom(f.rips[i], port)
+	if f.place == beside || f.place == local {
+		return f.at(port)
 	}
-	return f.at(port)
+	return netip.AddrPortFrom(f.rips[i], port)
 }
 
 // serve makes a service of the VIP's port over servers.
@@ -141,10 +162,24 @@ func (f *forwarding) checkTCP(t *testing.T) {
 			t.Errorf("%q: want 5 connections and no answers", strings.TrimSpace(line))
 		}
 	}
+	if f.place == among {
+		f.checkHairpin(t)
+	}
 	content := randomBytes(5 * mega)
 	mirror := netip.MustParseAddrPort(net.JoinHostPort(f.vip.String(), serveMirror(t, f.ends[0], content)))
 	f.serve("-t", mirror.Port(), f.rips[0])
 	exchange(t, f.c.Clients[0], mirror.String(), content)
+}
+
+// checkHairpin has a server ask its own VIP, so that one answer in two is its own.
+func (f *forwarding) checkHairpin(t *testing.T) {
+	seen := map[string]int{}
+	for range 6 {
+		seen[strings.TrimSpace(curl(t, f.ends[0], fmt.Sprintf("http://%v/", f.at(80))))]++
+	}
+	if seen["server-1"] != 3 || seen["server-2"] != 3 {
+		t.Errorf("six requests of server-1 itself: %v, want 3 of each", seen)
+	}
 }
 
 // checkUDP has datagrams of one frame and of several come back.

@@ -7,6 +7,9 @@ package e2e
 //
 //	client-1 ──[ switch ]── vip0  director  dip0 ──[ switch ]── server-1, server-2: -m
 //
+// --fullnat has both pictures: in the first without the VIP on lo, in the second with a
+// gateway that is not the director.
+//
 // The rows are data: docs/forwarding.md has them as a table, which
 //
 //	go test ./internal/e2e -run ForwardingTable -update
@@ -55,8 +58,8 @@ var proofs = []struct {
 	{"SCTP", "SCTP", (*forwarding).checkSCTP, func(*forwardingRow) far { return labReceiver }},
 	{"unreachable", "port unreachable", (*forwarding).checkUnreachable, byDevice},
 	{"too big", "too big", (*forwarding).checkTooBig, func(r *forwardingRow) far {
-		if r.place == local {
-			return noWay // it is delivered where it is
+		if r.place == local || r.place == among {
+			return noWay // it is delivered where it is; one link has one size
 		}
 		return byDevice(r)
 	}},
@@ -74,9 +77,11 @@ func byDevice(r *forwardingRow) far {
 type place int
 
 const (
-	inside place = iota // behind the director, which is their gateway
-	beside              // on the clients' network, with the VIP on lo: answers go by themselves
-	local               // the director is the server
+	inside  place = iota // behind the director, which is their gateway
+	beside               // on the clients' network, with the VIP on lo: answers go by themselves
+	local                // the director is the server
+	among                // on the clients' network, without the VIP
+	strange              // behind the director, with a gateway that nobody is
 )
 
 // forwardingRow is a method with the families of the packets and of the servers.
@@ -99,6 +104,10 @@ func forwardingRows() (rows []forwardingRow) {
 		{method: "-g", options: "-g", place: beside, v6: true, rip6: true, recorded: []string{"o6-dr6"}},
 		{method: "local node", options: "-g", place: local, recorded: []string{"o6-dr-local"}},
 		{method: "local node", options: "-g", place: local, v6: true, rip6: true},
+		{method: "--fullnat", options: "--fullnat", place: strange},
+		{method: "--fullnat", options: "--fullnat", place: strange, v6: true, rip6: true},
+		{method: "--fullnat, one network", options: "--fullnat", place: among},
+		{method: "--fullnat, one network", options: "--fullnat", place: among, v6: true, rip6: true},
 	}
 	for _, t := range []struct {
 		options  string
@@ -153,7 +162,7 @@ var forwardingShapes = []struct {
 }
 
 func TestForwarding(t *testing.T) {
-	begin(t, "curl")
+	begin(t, "curl", "ip")
 	for _, row := range forwardingRows() {
 		t.Run(row.name(), func(t *testing.T) {
 			t.Parallel()
