@@ -35,8 +35,11 @@ func (t *Table) Fork(died func(Ref, *Conn), ends []ClientEnd, also ...Ref) (f *T
 		wanted = append(wanted, t.chain(e)...)
 	}
 	others := len(wanted)
+	refs = make(map[Ref]Ref, len(wanted))
 	for i := 0; i < len(wanted); i++ {
-		if c := t.At(wanted[i]); c.present() && c.Control != 0 {
+		_, seen := refs[wanted[i]]
+		refs[wanted[i]] = 0
+		if c := t.At(wanted[i]); !seen && c.present() && c.Control != 0 { // a connection of FULLNAT and its twin name each other
 			wanted = append(wanted, c.Control)
 		}
 	}
@@ -45,7 +48,6 @@ func (t *Table) Fork(died func(Ref, *Conn), ends []ClientEnd, also ...Ref) (f *T
 		f.wide = [][]Ends6{make([]Ends6, len(f.slabs[0]))}
 	}
 	f.wheel.tick, f.wheel.level = t.wheel.tick, t.wheel.level
-	refs = make(map[Ref]Ref, len(wanted))
 	for _, r := range wanted {
 		if refs[r] == 0 {
 			refs[r] = f.take()
