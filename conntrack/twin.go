@@ -50,6 +50,17 @@ func (t *Table) pair(r, twin Ref, h uint32) {
 // Twin returns the twin of a connection of FULLNAT and where it is.
 func (t *Table) Twin(c *Conn) (Ref, *Conn) { return c.Control, t.At(c.Control) }
 
+// FindFull returns the newest connection of FULLNAT of a client's end that with
+// approves of, or 0. It is for questions: packets of servers are found by FindOut.
+func (t *Table) FindFull(e ClientEnd, with func(Ref, *Conn) bool) Ref {
+	for _, r := range t.chain(e) {
+		if c := t.At(r); c.paired() && c.Flags&Twin == 0 && with(r, c) {
+			return r
+		}
+	}
+	return 0
+}
+
 // part ends a twin. What it was goes with it, so that nobody takes the place for one.
 func (t *Table) part(twin Ref) {
 	c := t.At(twin)

@@ -23,6 +23,27 @@ func (v *view) endsRecord(c *conntrack.Conn, e *conntrack.Ends6) endsRecord {
 	return r
 }
 
+// sourceEnd returns the local end of connection c of table t: what its real server
+// sees in the client's place. Port 0: it has none, or c is a template.
+func sourceEnd(t *conntrack.Table, c *conntrack.Conn) (addr Address, port uint16) {
+	if !c.Full() || c.Is(conntrack.Template) || c.Control == 0 {
+		return addr, 0
+	}
+	r, twin := t.Twin(c)
+	if c.Is(conntrack.V6) {
+		return Address6(t.Ends6(r).CIP), twin.CPort
+	}
+	return Address4(twin.CIP), twin.CPort
+}
+
+// sourceOf is sourceEnd for listings; not valid where there is none.
+func sourceOf(t *conntrack.Table, c *conntrack.Conn) (end netip.AddrPort) {
+	if addr, port := sourceEnd(t, c); port != 0 {
+		end = netip.AddrPortFrom(addr.Addr(), port)
+	}
+	return end
+}
+
 // address returns the server's.
 func (v *serverView) address() Address {
 	if v.v6 {

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +36,12 @@ type record struct {
 	seq           uint64 // its place in the stream of all shards
 	at            time.Duration
 	ends          endsRecord // of a connection or template; its VIP of a conflict
+	source        Address    // of FULLNAT, with its port; else zero
 	dest          uint32     // ID of the server
 	mark          uint32
 	packets       uint32
 	mac           [6]byte
+	sport         uint16
 	kind          ipvs.EventKind
 	reason        ipvs.Reason
 	proto         uint8
@@ -92,6 +95,7 @@ func (s *Shard) newRecord(kind ipvs.EventKind) *record {
 func (s *Shard) tellConn(kind ipvs.EventKind, c *conntrack.Conn, e *conntrack.Ends6, before conntrack.State, why ipvs.Reason, fromServer bool) {
 	r := s.newRecord(kind)
 	r.ends = s.dir.view.Load().endsRecord(c, e)
+	r.source, r.sport = sourceEnd(s.of(c.Is(conntrack.V6)), c)
 	r.dest, r.mark, r.packets, r.proto = c.Dest, c.Mark, c.InPkts, c.Proto
 	r.state, r.before, r.reason, r.fromServer = c.State, before, why, fromServer
 	r.template = c.Is(conntrack.Template)
@@ -232,6 +236,9 @@ func (d *Director) event(v *view, r *record) ipvs.Event {
 	}
 	e.Proto, e.Mark, e.Template, e.Packets, e.Weight = ipvs.Protocol(r.proto), r.mark, r.template, r.packets, 0
 	e.Client, e.Virtual, e.Server = r.ends.client(), r.ends.virtual(), r.ends.server()
+	if r.sport != 0 {
+		e.Source = netip.AddrPortFrom(r.source.Addr(), r.sport)
+	}
 	e.State, e.Reason, e.FromServer = conntrack.StateName(r.proto, r.state, r.template), r.reason, r.fromServer
 	if r.kind == ipvs.EventState {
 		e.Before = conntrack.StateName(r.proto, r.before, r.template)

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"natlb/conntrack"
 	"natlb/ipvs"
@@ -28,6 +29,7 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p := rewrite.Packet{Proto: uint8(q.Proto), TCPFlags: uint8(q.Flags)}
+	var stood bool
 	client, other := q.Client, q.Virtual
 	side := VIPSide
 	if q.Server.IsValid() {
@@ -38,6 +40,7 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 	if q.Server.IsValid() {
 		setEnds(&p, other.Addr(), client.Addr())
 		p.SrcPort, p.DstPort = other.Port(), client.Port()
+		stood = d.standIn(&p)
 	} else if p.SrcPort == 0 && !d.freePort(&p) {
 		return nil, fmt.Errorf("%w: %v has connections from every port that was tried: give the client's port", ipvs.ErrInvalid, client.Addr())
 	}
@@ -59,7 +62,7 @@ func (d *Director) newTrial(q *ipvs.Question) (*trial, error) {
 	}
 	f := d.probe(link, &p)
 	t := d.fork(f, p, q.Mark)
-	t.answer = q.Server.IsValid()
+	t.answer, t.stood = q.Server.IsValid(), stood
 	return t, nil
 }
 
@@ -83,6 +86,39 @@ func checkQuestion(q *ipvs.Question) error {
 		return fmt.Errorf("%w: which port of %v does the server answer?", ipvs.ErrInvalid, q.Client.Addr())
 	}
 	return nil
+}
+
+// standIn gives a real server's packet the destination that it has by FULLNAT: the
+// source address that stands for the client. It reports false where the server does
+// see the client, or there is no such connection.
+func (d *Director) standIn(p *rewrite.Packet) bool {
+	defer d.freeze()()
+	if slices.ContainsFunc(d.shards, func(s *Shard) bool { return s.findOut(p) != 0 }) {
+		return false
+	}
+	client := conntrack.ClientEnd{CIP: p.Dst, CIP6: p.Dst6, CPort: p.DstPort, Proto: p.Proto}
+	for _, s := range d.shards {
+		t := s.of(p.V6)
+		r := t.FindFull(client, func(r conntrack.Ref, c *conntrack.Conn) bool {
+			return c.RPort == p.SrcPort && c.RIP == p.Src && (!p.V6 || t.Ends6(r).RIP == p.Src6)
+		})
+		if r != 0 {
+			to := s.toServer(t.At(r), r)
+			p.Dst, p.Dst6, p.DstPort = to.Src, to.Src6, to.SrcPort
+			return true
+		}
+	}
+	return false
+}
+
+// explainFull says what FULLNAT does to the packets of a connection.
+func (t *trial) explainFull(x *ipvs.Explanation, c *entry) {
+	if t.stood {
+		x.Why = append(x.Why, fmt.Sprintf("by --fullnat the server does not see the client: it answers %v", c.source))
+	}
+	if c.Full() && c.Proto == rewrite.ProtoTCP && slices.Contains(t.dir.cfg.FTPPorts, c.VPort) {
+		x.Why = append(x.Why, fmt.Sprintf("port %d is one of FTP, and --fullnat goes without the FTP helper: its data connections do not pass", c.VPort))
+	}
 }
 
 // freePort gives p a client's port from which there is no connection. It looks
@@ -177,6 +213,7 @@ func (t *trial) run() *ipvs.Explanation {
 	}
 	if conn != nil {
 		x.Server = addrOf(t.view.servers[conn.Dest].RealServer)
+		t.explainFull(x, conn)
 	}
 	for _, out := range s.Output() {
 		x.Sent = append(x.Sent, t.describe(&out))
@@ -200,12 +237,13 @@ type snapshot struct {
 // entry is a copy of a connection or template, with its addresses if it is of IPv6.
 type entry struct {
 	conntrack.Conn
-	ends conntrack.Ends6
+	ends   conntrack.Ends6
+	source netip.AddrPort // of FULLNAT
 }
 
 // copyEntry copies entry r of a table.
 func copyEntry(t *conntrack.Table, r conntrack.Ref) *entry {
-	e := &entry{Conn: *t.At(r)}
+	e := &entry{Conn: *t.At(r), source: sourceOf(t, t.At(r))}
 	if e.Is(conntrack.V6) {
 		e.ends = *t.Ends6(r)
 	}
@@ -233,7 +271,7 @@ func (n *snapshot) continues(before *snapshot) bool {
 // opened returns the connection that the packet has opened, or nil.
 func (t *trial) opened(before, after *snapshot) *entry {
 	if c := &t.shard.passing; c.Is(conntrack.OnePacket) {
-		return &entry{*c, t.shard.passed}
+		return &entry{Conn: *c, ends: t.shard.passed}
 	}
 	if c := after.conn; c != nil && c.InPkts == 1 && (before.conn == nil || after.ref != before.ref || *c != *before.conn) {
 		return c

@@ -33,6 +33,20 @@ func describeService(s *serviceView) *ipvs.ExplainedService {
 	return x
 }
 
+// protocolWord returns what an IP packet carries: tunnels have their names, others
+// that are not IPVS's their numbers.
+func protocolWord(proto uint8) string {
+	switch proto {
+	case rewrite.ProtoIPIP:
+		return "ipip"
+	case rewrite.ProtoIPv6:
+		return "ipv6"
+	case rewrite.ProtoGRE:
+		return "gre"
+	}
+	return word(ipvs.Protocol(proto))
+}
+
 // describe returns a frame with one IP packet as text.
 func (t *trial) describe(f *Frame) ipvs.Packet {
 	var p rewrite.Packet
@@ -40,7 +54,7 @@ func (t *trial) describe(f *Frame) ipvs.Packet {
 	x := ipvs.Packet{
 		Link:   t.dir.linkName(f.Link),
 		DstMAC: net.HardwareAddr(f.Data[0:6]).String(), SrcMAC: net.HardwareAddr(f.Data[6:12]).String(),
-		Protocol: word(ipvs.Protocol(p.Proto)),
+		Protocol: protocolWord(p.Proto),
 		Src:      netip.AddrPortFrom(srcAddr(&p), p.SrcPort), Dst: netip.AddrPortFrom(dstAddr(&p), p.DstPort),
 		TTL: p.TTL, Length: p.Len(), Frame: hex.EncodeToString(f.Data),
 		ChecksumsOK: fault == rewrite.FaultNone && rewrite.ChecksumOK(f.Data, &p),
@@ -127,7 +141,7 @@ func (t *trial) entry(c *entry) *ipvs.ExplainedEntry {
 	}
 	status := connStatus(t.view, &c.Conn, ends, t.now)
 	x := &ipvs.ExplainedEntry{
-		Protocol: word(status.Proto), State: status.State, Client: status.Client, Virtual: status.Virtual, Dest: status.Dest,
+		Protocol: word(status.Proto), State: status.State, Client: status.Client, Virtual: status.Virtual, Dest: status.Dest, Source: c.source,
 		Mark: c.Mark, Method: strings.ToLower(ipvs.ForwardMethod(c.Flags & conntrack.MethodMask).String()),
 		Timeout: c.Timeout.Seconds(), Expires: status.Expires.Seconds(), Packets: c.InPkts,
 	}

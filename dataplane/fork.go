@@ -30,6 +30,7 @@ type trial struct {
 	packet  rewrite.Packet
 	frame   Frame
 	answer  bool // of a real server
+	stood   bool // to a source address, which was found by the client's
 	mark    uint32
 	service *serviceView      // that the search for the packet finds, or nil
 	keys    []ipvs.ServiceKey // of all services, in order of creation

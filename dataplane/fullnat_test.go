@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"natlb/dataplane"
 	"natlb/internal/packettest"
+	"natlb/ipvs"
 )
 
 // TestSourcePorts: no two connections with a server have one end, nearly all ports are
@@ -73,4 +75,71 @@ func TestFalseTOA(t *testing.T) {
 	check(full, "S")
 	check(claim, "S")
 	check(full, "A")
+}
+
+// TestSourceIsTold: listings, events and explanations say what the server sees in the
+// client's place, an answer is found by the client's end as well as by that one, and
+// FTP is told that its helper is not there.
+func TestSourceIsTold(t *testing.T) {
+	for client, ends := range map[string][4]string{ // VIP, real server, source address, another client
+		"10.10.3.5:4000": {"10.10.1.1:21", "10.20.0.11:21", "10.20.0.240", "10.10.3.6:4000"},
+		"[fd10::5]:4000": {"[fd10:1::1]:21", "[fd20::11]:21", "fd20::f0", "[fd10::6]:4000"},
+	} {
+		w := newWorld(func(c *dataplane.Config) { c.FTPPorts = []uint16{21} })
+		vip, rip := netip.MustParseAddrPort(ends[0]), netip.MustParseAddrPort(ends[1])
+		all := netip.AddrPortFrom(vip.Addr(), 0).String() // the helper's port is not named: it is not refused
+		w.mustRules(t, "-A -t "+all+" -p 50\n-a -t "+all+" -r "+netip.AddrPortFrom(rip.Addr(), 0).String()+" --fullnat\nsource add "+ends[2])
+		w.dir.Follow(true)
+		syn := packettest.Packet{Src: netip.MustParseAddrPort(client), Dst: vip, Proto: 6, Flags: "S", DF: true}
+		w.batch(frame(vipLink, w.from(vipLink, syn).Frame()))
+
+		var source netip.AddrPort
+		for _, c := range w.conns() {
+			if c.Template != !c.Source.IsValid() {
+				t.Errorf("listed is %+v", c)
+			}
+			if !c.Template {
+				source = c.Source
+			}
+		}
+		if source.Addr().String() != ends[2] || source.Port() < 1024 {
+			t.Fatalf("the source is %v", source)
+		}
+		told := 0
+		for _, e := range w.dir.TakeEvents(nil) {
+			if e.Kind == ipvs.EventBorn && !e.Template {
+				told++
+				if e.Source != source {
+					t.Errorf("born with %v, want %v", e.Source, source)
+				}
+			}
+		}
+		if told != 1 {
+			t.Errorf("%d connections were born", told)
+		}
+
+		const stood, ftp = "does not see the client: it answers ", "without the FTP helper"
+		for _, tt := range []struct {
+			text, verdict string
+			stood         bool
+		}{
+			{"tcp " + client + " < " + rip.String(), "forward", true},
+			{"tcp " + source.String() + " < " + rip.String(), "forward", false},
+			{"tcp " + ends[3] + " < " + rip.String(), "route", false}, // of another client
+			{"tcp " + client + " < " + netip.AddrPortFrom(rip.Addr(), 22).String(), "route", false},
+		} {
+			x := w.explain(t, question(tt.text))
+			why := strings.Join(x.Why, "\n")
+			if x.Verdict != tt.verdict || strings.Contains(why, stood+source.String()) != tt.stood || strings.Contains(why, ftp) != (tt.verdict == "forward") {
+				t.Errorf("%s: %s\n%s", tt.text, x.Verdict, why)
+			}
+			if tt.verdict == "forward" && (x.Received.Dst != source || x.Entry.Source != source || x.Sent[0].Dst.String() != client || x.Sent[0].Src != vip) {
+				t.Errorf("%s: received %v, entry %+v, sent %+v", tt.text, x.Received.Dst, x.Entry, x.Sent)
+			}
+		}
+		x := w.explain(t, question("tcp "+ends[3]+" "+ends[0]))
+		if x.Entry == nil || x.Entry.Source.Addr().String() != ends[2] || x.Sent[0].Src != x.Entry.Source || !slices.ContainsFunc(x.Why, func(s string) bool { return strings.Contains(s, ftp) }) {
+			t.Errorf("a new connection: %+v", x)
+		}
+	}
 }

@@ -98,7 +98,9 @@ func (d *Director) list(mu *sync.Mutex, t *conntrack.Table, s *Shard, yield func
 			if c.Is(conntrack.V6) {
 				e = t.Ends6(r)
 			}
-			batch = append(batch, connStatus(v, c, e, now))
+			status := connStatus(v, c, e, now)
+			status.Source = sourceOf(t, c)
+			batch = append(batch, status)
 			return true
 		})
 		mu.Unlock()
@@ -121,8 +123,8 @@ func (d *Director) clock(s *Shard) time.Duration {
 	return s.now
 }
 
-// connStatus returns an entry as listings have it; e has its addresses if it is of
-// IPv6.
+// connStatus returns an entry as listings have it, but for its source; e has its
+// addresses if it is of IPv6.
 func connStatus(v *view, c *conntrack.Conn, e *conntrack.Ends6, now time.Duration) ipvs.ConnStatus {
 	template := c.Is(conntrack.Template)
 	var service ipvs.ServiceKey

@@ -137,8 +137,9 @@ type Event struct {
 	Proto      Protocol
 	Client     netip.AddrPort // port 0 for a template
 	Virtual    netip.AddrPort
-	State      string // after the event: the name that listings show
-	Before     string // EventState: the state before
+	Source     netip.AddrPort // by FullNAT what the server sees in the client's place; else not valid
+	State      string         // after the event: the name that listings show
+	Before     string         // EventState: the state before
 	Reason     Reason
 	FromServer bool   // EventState: the packet was the server's
 	Packets    uint32 // of the client so far, wraps

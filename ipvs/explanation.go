@@ -81,6 +81,7 @@ type ExplainedEntry struct {
 	Client   netip.AddrPort `json:"client"`
 	Virtual  netip.AddrPort `json:"virtual"`
 	Dest     netip.AddrPort `json:"dest"`
+	Source   netip.AddrPort `json:"source,omitzero"` // by FullNAT what the server sees in the client's place
 	Mark     uint32         `json:"mark,omitempty"`
 	Method   string         `json:"method"`
 	Timeout  float64        `json:"timeout_seconds"` // after each packet

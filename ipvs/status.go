@@ -60,8 +60,9 @@ type ConnStatus struct {
 	Client   netip.AddrPort // port 0 for a template
 	Virtual  netip.AddrPort
 	Dest     netip.AddrPort
-	Service  ServiceKey // that its server is of: the one it was scheduled by
-	InPkts   uint32     // packets of the client, wraps; of a template 0
+	Source   netip.AddrPort // by FullNAT what the server sees in the client's place; else not valid
+	Service  ServiceKey     // that its server is of: the one it was scheduled by
+	InPkts   uint32         // packets of the client, wraps; of a template 0
 	Mark     uint32
 	Template bool
 	Engine   string // persistence engine of a template, or empty

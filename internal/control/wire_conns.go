@@ -16,6 +16,7 @@ type ConnJSON struct {
 	Client   netip.AddrPort `json:"client"`
 	Virtual  netip.AddrPort `json:"virtual"`
 	Dest     netip.AddrPort `json:"dest"`
+	Source   netip.AddrPort `json:"source,omitzero"`   // by fullnat: what the server sees in the client's place
 	Service  *wireService   `json:"service,omitempty"` // that it was scheduled by: protocol and address, or mark
 	InPkts   uint32         `json:"in_packets"`        // of the client
 	Mark     uint32         `json:"mark,omitempty"`
@@ -40,7 +41,7 @@ type streamLine struct {
 func JSONOfConn(c *ipvs.ConnStatus) ConnJSON {
 	w := ConnJSON{
 		Protocol: protocolWord(c.Proto), State: c.State, Expires: c.Expires.Seconds(),
-		Client: c.Client, Virtual: c.Virtual, Dest: c.Dest, InPkts: c.InPkts,
+		Client: c.Client, Virtual: c.Virtual, Dest: c.Dest, Source: c.Source, InPkts: c.InPkts,
 		Mark: c.Mark, Template: c.Template, Engine: c.Engine, Data: c.Data,
 	}
 	if c.Service != (ipvs.ServiceKey{}) {
@@ -58,7 +59,7 @@ func (w *ConnJSON) conn() (ipvs.ConnStatus, error) {
 	}
 	return ipvs.ConnStatus{
 		Proto: proto, State: w.State, Expires: seconds(w.Expires),
-		Client: w.Client, Virtual: w.Virtual, Dest: w.Dest, Service: service.Key, InPkts: w.InPkts,
+		Client: w.Client, Virtual: w.Virtual, Dest: w.Dest, Source: w.Source, Service: service.Key, InPkts: w.InPkts,
 		Mark: w.Mark, Template: w.Template, Engine: w.Engine, Data: w.Data,
 	}, err
 }

@@ -21,6 +21,7 @@ type EventJSON struct {
 	Protocol string         `json:"protocol,omitempty"`
 	Client   netip.AddrPort `json:"client,omitzero"`
 	Virtual  netip.AddrPort `json:"virtual,omitzero"`
+	Source   netip.AddrPort `json:"source,omitzero"` // by fullnat: what the server sees in the client's place
 	State    string         `json:"state,omitempty"`
 	Before   string         `json:"state_before,omitempty"`
 	Reason   string         `json:"reason,omitempty"`
@@ -58,7 +59,7 @@ func JSONOfEvent(e *Event) EventJSON {
 	}
 	switch {
 	case e.Kind.Connection():
-		w.Protocol, w.Client, w.Virtual = protocolWord(e.Proto), e.Client, e.Virtual
+		w.Protocol, w.Client, w.Virtual, w.Source = protocolWord(e.Proto), e.Client, e.Virtual, e.Source
 		w.State, w.Before, w.Reason = e.State, e.Before, e.Reason.String()
 		w.InPkts, w.Mark, w.Template = &e.Packets, e.Mark, e.Template
 		if e.Kind == ipvs.EventState && !e.Template {
@@ -86,7 +87,7 @@ func JSONOfEvent(e *Event) EventJSON {
 
 func (w *EventJSON) event() (e Event, err error) {
 	e = Event{Time: w.Time, Event: ipvs.Event{
-		Server: w.Server, Client: w.Client, Virtual: w.Virtual, State: w.State, Before: w.Before,
+		Server: w.Server, Client: w.Client, Virtual: w.Virtual, Source: w.Source, State: w.State, Before: w.Before,
 		FromServer: w.From == "server", Mark: w.Mark, Template: w.Template,
 		Name: w.Name, Value: w.Value, VIP: w.VIP, Link: w.Link, Lost: w.Lost, Withheld: w.Withheld,
 	}}

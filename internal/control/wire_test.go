@@ -189,7 +189,7 @@ func drawConn(t *rapid.T) ipvs.ConnStatus {
 	return ipvs.ConnStatus{
 		Proto: drawProto(t), State: rapid.SampledFrom([]string{"SYN_RECV", "UDP"}).Draw(t, "state"),
 		Expires: time.Duration(rapid.Int64Range(0, int64(ipvs.MaxTimeout)*1e6).Draw(t, "expires")) * time.Microsecond,
-		Client:  drawAddrPort(t, "cip"), Virtual: drawAddrPort(t, "vip"), Dest: drawAddrPort(t, "rip"),
+		Client:  drawAddrPort(t, "cip"), Virtual: drawAddrPort(t, "vip"), Dest: drawAddrPort(t, "rip"), Source: drawAddrPort(t, "source"),
 		Mark: rapid.Uint32().Draw(t, "mark"), Template: rapid.Bool().Draw(t, "template"),
 		Engine: rapid.String().Draw(t, "engine"), Data: rapid.String().Draw(t, "data"),
 		Service: drawService(t).Key, InPkts: rapid.Uint32().Draw(t, "packets"),
@@ -207,7 +207,7 @@ func drawEvent(t *rapid.T) Event {
 	e.Service, e.Server = drawService(t).Key, drawAddrPort(t, "server")
 	switch {
 	case e.Kind.Connection():
-		e.Proto, e.Client, e.Virtual = drawProto(t), drawAddrPort(t, "cip"), drawAddrPort(t, "vip")
+		e.Proto, e.Client, e.Virtual, e.Source = drawProto(t), drawAddrPort(t, "cip"), drawAddrPort(t, "vip"), drawAddrPort(t, "source")
 		e.State, e.Before = rapid.SampledFrom([]string{"SYN_RECV", "NONE"}).Draw(t, "state"), rapid.SampledFrom([]string{"", "UDP"}).Draw(t, "before")
 		e.Reason = rapid.SampledFrom(append(ipvs.Reasons(), ipvs.NoReason)).Draw(t, "reason")
 		e.Packets, e.Mark, e.Template = rapid.Uint32().Draw(t, "packets"), rapid.Uint32().Draw(t, "mark"), rapid.Bool().Draw(t, "template")

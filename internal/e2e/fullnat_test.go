@@ -14,6 +14,7 @@ package e2e
 // route to the source addresses like to any.
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -111,11 +112,34 @@ func checkFull(t *testing.T, c *lab.Course, d *director, rips []netip.Addr, sour
 	if seen["server-1"] != 5 || seen["server-2"] != 5 {
 		t.Errorf("ten requests of server-1 itself: %v, want 5 of each", seen)
 	}
+	checkSourceTold(t, d)
 	if out := d.ctl("-L -n"); strings.Count(out, " FullNat ") != 7 {
 		t.Errorf("listed is\n%s", out)
 	}
 	if t.Failed() {
 		t.Log(d.ctl("-L -n -c"), d.ctl("drops"), d.ctl("counters"))
+	}
+}
+
+// checkSourceTold: a connection is listed with what its server sees in the client's
+// place, and natlb explain finds its server's answer by the client's end, whichever
+// shard has it.
+func checkSourceTold(t *testing.T, d *director) {
+	t.Helper()
+	var conn struct{ Client, Dest, Source netip.AddrPort }
+	lines := strings.Split(strings.TrimSpace(d.ctl("conns -t 192.168.0.178:80 --limit 3 --json")), "\n")
+	for _, line := range lines {
+		must(t, json.Unmarshal([]byte(line), &conn))
+		text := d.ctl(fmt.Sprintf("conns -t 192.168.0.178:80 --client %v", conn.Client.Addr()))
+		if want := fmt.Sprintf(" %v from %v\n", conn.Dest, conn.Source); !conn.Source.IsValid() || !strings.Contains(text, want) {
+			t.Errorf("natlb conns has no %q:\n%s", want, text)
+		}
+		said := strings.Join(strings.Fields(d.ctl(fmt.Sprintf("explain tcp %v --reply %v", conn.Client, conn.Dest))), " ")
+		for _, want := range []string{"verdict forward:", "it answers " + conn.Source.String(), " > " + conn.Client.String() + " TCP"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("natlb explain does not say %q of %s:\n%s", want, line, said)
+			}
+		}
 	}
 }
 

@@ -83,8 +83,12 @@ func printConn(w io.Writer, c *ipvs.ConnStatus) error {
 	if c.Template {
 		client, packets = c.Client.Addr().String()+" (all)", "-"
 	}
-	_, err := fmt.Fprintf(w, "%-4v %-7s %-11s %10s %-21s %-21s %v\n",
-		c.Proto, minutes(c.Expires), c.State, packets, client, virtualText(c.Virtual, c.Proto, c.Mark), c.Dest)
+	server := c.Dest.String()
+	if c.Source.IsValid() { // what the server's log has
+		server += " from " + c.Source.String()
+	}
+	_, err := fmt.Fprintf(w, "%-4v %-7s %-11s %10s %-21s %-21s %s\n",
+		c.Proto, minutes(c.Expires), c.State, packets, client, virtualText(c.Virtual, c.Proto, c.Mark), server)
 	return err
 }
 

@@ -65,7 +65,7 @@ func newDirector() *director {
 			{Service: ipvs.Service{Key: ipvs.ServiceKey{Mark: 5, V6: true}, Scheduler: "rr"}},
 		},
 		conns: []ipvs.ConnStatus{
-			{Proto: ipvs.TCP, State: "ESTABLISHED", Expires: 90 * time.Second, Client: one, Virtual: one, Dest: one, InPkts: 7,
+			{Proto: ipvs.TCP, State: "ESTABLISHED", Expires: 90 * time.Second, Client: one, Virtual: one, Dest: one, Source: one, InPkts: 7,
 				Service: ipvs.ServiceKey{Proto: ipvs.TCP, VIP: one}},
 			{Proto: ipvs.AnyProtocol, State: "NONE", Client: one, Virtual: one, Dest: one, Mark: 5, Template: true, Engine: "sip", Data: "call-1",
 				Service: ipvs.ServiceKey{Mark: 5, V6: true}},

@@ -18,6 +18,7 @@ import (
 	"natlb/internal/control"
 	"natlb/internal/ipvsadm"
 	"natlb/internal/packettest"
+	"natlb/ipvs"
 	"natlb/rewrite"
 )
 
@@ -164,6 +165,45 @@ func TestExplainText(t *testing.T) {
 	}
 	if sessions == 0 {
 		t.Error("docs/explain.md shows nothing")
+	}
+}
+
+// TestExplainTunnels: what is sent has the tunnel's name, and ports where it has some.
+func TestExplainTunnels(t *testing.T) {
+	startBench(t)
+	client := control.Dial(os.Getenv("NATLB_SOCKET"))
+	defer client.Close()
+	for options, want := range map[string]string{
+		"-r 10.20.0.11 -i":                                   "dip0: 10.20.0.1 > 10.20.0.11 IPIP, TTL 63, 48",
+		"-r 10.20.0.11 -i --tun-type gre":                    "dip0: 10.20.0.1 > 10.20.0.11 GRE, TTL 63, 52",
+		"-r 10.20.0.11 -i --tun-type gue --tun-port 6080":    "> 10.20.0.11:6080 UDP, TTL 63, 60",
+		"-r [fd20::11]:53 -i":                                "dip0: fd20::1 > fd20::11 IPIP, TTL 63, 68",
+		"-r [fd20::11]:53 -i --tun-type gre --tun-csum":      "dip0: fd20::1 > fd20::11 GRE, TTL 63, 76",
+		"-r [fd20::11]:53 -i --tun-type gue --tun-port 6080": "> [fd20::11]:6080 UDP, TTL 63, 80",
+	} {
+		rules, err := ipvsadm.ParseRules(strings.NewReader("-A -u 10.10.1.6:53\n-a -u 10.10.1.6:53 "+options+"\n"), "rules")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := client.Apply(t.Context(), rules.Changes); err != nil {
+			t.Fatal(err)
+		}
+		if out, _, _ := say(t, "explain udp 10.10.3.5:4000 10.10.1.6:53"); !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("%s: want %q in\n%s", options, want, out)
+		}
+		if err := client.Apply(t.Context(), []ipvs.Change{{Kind: ipvs.DeleteService, Service: rules.Changes[0].Service}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rules, err := ipvsadm.ParseRules(strings.NewReader("-A -u [2001:db8:a::11]:53\n-a -u [2001:db8:a::11]:53 -r 10.20.0.11:53 -i\n"), "rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Apply(t.Context(), rules.Changes); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, _ := say(t, "explain udp [2001:db8:c:5::7]:4000 [2001:db8:a::11]:53"); !strings.Contains(out, "dip0: 10.20.0.1 > 10.20.0.11 IPv6, TTL 63") {
+		t.Errorf("IPv6 in IPv4:\n%s", out)
 	}
 }
 

@@ -192,6 +192,9 @@ func (s *sheet) outcome(x *ipvs.Explanation) {
 func packetText(p *ipvs.Packet) string {
 	way := p.Src.String() + " > " + p.Dst.String()
 	what := strings.ToUpper(p.Protocol)
+	if p.Protocol == "ipv6" {
+		what = "IPv6"
+	}
 	switch {
 	case p.Flags != "":
 		what += " " + p.Flags
@@ -199,6 +202,8 @@ func packetText(p *ipvs.Packet) string {
 		what += " " + p.Chunk
 	case p.ICMP != "":
 		what += " " + p.ICMP
+	}
+	if p.Src.Port() == 0 && p.Dst.Port() == 0 { // ICMP, a tunnel's outer packet, a later fragment
 		way = p.Src.Addr().String() + " > " + p.Dst.Addr().String()
 	}
 	sums := "checksums good"
@@ -214,6 +219,9 @@ func entryText(e *ipvs.ExplainedEntry) string {
 		text += " " + e.State
 	}
 	text += fmt.Sprintf(", %v > %v > %v", e.Client, e.Virtual, e.Dest)
+	if e.Source.IsValid() {
+		text += fmt.Sprintf(" from %v", e.Source)
+	}
 	if !slices.Contains(e.Flags, "one-packet") { // which ends with its packet
 		text += fmt.Sprintf(", ends in %g s", e.Expires)
 	}
