@@ -45,8 +45,8 @@ func (s *Shard) send(f *Frame, p *rewrite.Packet, hop *Hop, o *origin, sent Verd
 type outgoing struct {
 	f      *Frame
 	hop    *Hop
-	mtu    int // greatest packet: the outlet's, or less on the way of a tunnel
-	origin *origin
+	mtu    int     // greatest packet: the outlet's, or less on the way of a tunnel
+	origin *origin // never nil
 	sent   Verdict
 	now    time.Duration
 	frames uint64 // received frames that the packet came in; 0 once a held piece stands for them

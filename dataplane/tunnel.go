@@ -225,7 +225,7 @@ func (s *Shard) tunnelError(f *Frame, p, q *rewrite.Packet, out *outer, now time
 	}
 	rewrite.Parse(room[:n], p)
 	s.countOut(c, srv, p)
-	o := outgoing{f: f, hop: hop, mtu: hop.MTU, sent: Forward, now: now, frames: s.framesOf()}
+	o := outgoing{f: f, hop: hop, mtu: hop.MTU, sent: Forward, now: now, frames: s.framesOf(), origin: &origin{}}
 	if p.Len() > hop.MTU {
 		return o.verdict(s.cut(&o, room[:n], p))
 	}
