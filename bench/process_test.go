@@ -70,50 +70,46 @@ func BenchmarkProcess(b *testing.B) {
 	udp.proto = ipvs.UDP
 	sctp := plain
 	sctp.proto = ipvs.SCTP
-	for _, n := range sizes() {
-		for _, path := range []struct {
-			name    string
-			setup   setup
-			link    uint8
-			payload int
-		}{
-			{"proto=tcp/dir=in/size=64", plain, vipLink, 6},
-			{"proto=tcp/dir=out/size=64", plain, dipLink, 6},
-			{"proto=tcp/dir=in/size=super", plain, vipLink, 60_000},
-			{"proto=tcp/dir=out/size=super", plain, dipLink, 60_000},
-			{"proto=udp/dir=in/size=64", udp, vipLink, 18},
-			{"proto=udp/dir=out/size=64", udp, dipLink, 18},
-			{"proto=sctp/dir=in/size=64", sctp, vipLink, 10},
-			{"proto=sctp/dir=out/size=64", sctp, dipLink, 10},
-			{"proto=sctp/dir=in/size=1500", sctp, vipLink, 1448}, // the CRC is over all of it
-			{"proto=sctp/dir=out/size=1500", sctp, dipLink, 1448},
-		} {
-			b.Run(fmt.Sprintf("%s/conns=%s", path.name, short(n)), func(b *testing.B) {
-				w, flows := openWorld(b, path.setup, n)
-				w.measure(b, w.packets(path.link, "A", path.payload), flows)
-			})
-		}
-	}
+	benchmarkPaths(b, []path{
+		{"proto=tcp/dir=in/size=64", plain, vipLink, 6},
+		{"proto=tcp/dir=out/size=64", plain, dipLink, 6},
+		{"proto=tcp/dir=in/size=super", plain, vipLink, 60_000},
+		{"proto=tcp/dir=out/size=super", plain, dipLink, 60_000},
+		{"proto=udp/dir=in/size=64", udp, vipLink, 18},
+		{"proto=udp/dir=out/size=64", udp, dipLink, 18},
+		{"proto=sctp/dir=in/size=64", sctp, vipLink, 10},
+		{"proto=sctp/dir=out/size=64", sctp, dipLink, 10},
+		{"proto=sctp/dir=in/size=1500", sctp, vipLink, 1448}, // the CRC is over all of it
+		{"proto=sctp/dir=out/size=1500", sctp, dipLink, 1448},
+	})
 }
 
 // BenchmarkProcess6 is [BenchmarkProcess] for IPv6.
 func BenchmarkProcess6(b *testing.B) {
 	udp := plain
 	udp.proto = ipvs.UDP
+	benchmarkPaths(b, []path{
+		{"proto=tcp/dir=in/size=64", of6(plain), vipLink, 6}, // 20 bytes of header more
+		{"proto=tcp/dir=out/size=64", of6(plain), dipLink, 6},
+		{"proto=tcp/dir=in/size=super", of6(plain), vipLink, 60_000},
+		{"proto=tcp/dir=out/size=super", of6(plain), dipLink, 60_000},
+		{"proto=udp/dir=in/size=64", of6(udp), vipLink, 18},
+		{"proto=udp/dir=out/size=64", of6(udp), dipLink, 18},
+	})
+}
+
+// path is a way of packets with so many bytes of payload, from a link.
+type path struct {
+	name    string
+	setup   setup
+	link    uint8
+	payload int
+}
+
+// benchmarkPaths measures each path with each number of connections.
+func benchmarkPaths(b *testing.B, paths []path) {
 	for _, n := range sizes() {
-		for _, path := range []struct {
-			name    string
-			setup   setup
-			link    uint8
-			payload int
-		}{
-			{"proto=tcp/dir=in/size=64", of6(plain), vipLink, 6}, // 20 bytes of header more
-			{"proto=tcp/dir=out/size=64", of6(plain), dipLink, 6},
-			{"proto=tcp/dir=in/size=super", of6(plain), vipLink, 60_000},
-			{"proto=tcp/dir=out/size=super", of6(plain), dipLink, 60_000},
-			{"proto=udp/dir=in/size=64", of6(udp), vipLink, 18},
-			{"proto=udp/dir=out/size=64", of6(udp), dipLink, 18},
-		} {
+		for _, path := range paths {
 			b.Run(fmt.Sprintf("%s/conns=%s", path.name, short(n)), func(b *testing.B) {
 				w, flows := openWorld(b, path.setup, n)
 				w.measure(b, w.packets(path.link, "A", path.payload), flows)

@@ -296,7 +296,7 @@ func (a *audit) sources() {
 			a.fail("source address %v is there %d times", addr, wanted[addr])
 		}
 	}
-	for addr := range d.roles.four.source {
+	for addr := range d.roles.four.lists[listSource] {
 		if wanted[Addr4(addr)] == 0 {
 			a.fail("source address %v is no more, and has a role", Addr4(addr))
 		}

@@ -15,6 +15,15 @@ type roleBook struct {
 	owned, servers []netip.Addr // the sticky ones, in order of appearance; only appended to
 }
 
+// list is a list of addresses that comes and goes as a whole.
+type list uint8
+
+const (
+	listMarked list = iota // VIPs that firewall marks lead to
+	listSource             // addresses that FULLNAT speaks from
+	lists
+)
+
 // familyBook is the part of a roleBook that is about one family.
 type familyBook[A comparable] struct {
 	spread func(A) uint32
@@ -22,8 +31,7 @@ type familyBook[A comparable] struct {
 	sticky map[A]role // roleOwned and roleServer: once given, they stay
 	owned  []A        // those with roleOwned
 	vips   map[A]int  // services of each VIP
-	marked map[A]bool
-	source map[A]bool
+	lists  [lists]map[A]bool
 	dirty  map[A]bool // addresses whose roles may have changed
 	final  [roleParts]map[A]role
 	parts  [roleParts]*rolePart[A] // of the table
@@ -35,7 +43,7 @@ func newRoleBook() roleBook {
 
 func newFamilyBook[A comparable](spread func(A) uint32) familyBook[A] {
 	return familyBook[A]{
-		spread: spread, sticky: map[A]role{}, vips: map[A]int{}, marked: map[A]bool{}, source: map[A]bool{}, dirty: map[A]bool{},
+		spread: spread, sticky: map[A]role{}, vips: map[A]int{}, lists: [lists]map[A]bool{{}, {}}, dirty: map[A]bool{},
 	}
 }
 
@@ -73,27 +81,20 @@ func (b *roleBook) addServer(rip netip.Addr) {
 }
 
 // setMarked says which VIPs firewall marks lead to.
-func (b *roleBook) setMarked(vips []netip.Addr) {
-	b.four.forgetMarked()
-	b.six.forgetMarked()
-	for _, vip := range vips {
-		if vip.Is4() {
-			b.four.mark(Number4(vip))
-		} else {
-			b.six.mark(rewrite.Addr6Of(vip))
-		}
-	}
-}
+func (b *roleBook) setMarked(vips []netip.Addr) { b.enlist(listMarked, vips) }
 
 // setSources says which addresses FULLNAT speaks from.
-func (b *roleBook) setSources(addrs []netip.Addr) {
-	b.four.forgetSources()
-	b.six.forgetSources()
+func (b *roleBook) setSources(addrs []netip.Addr) { b.enlist(listSource, addrs) }
+
+// enlist makes these addresses the ones on a list.
+func (b *roleBook) enlist(l list, addrs []netip.Addr) {
+	b.four.clear(l)
+	b.six.clear(l)
 	for _, a := range addrs {
 		if a.Is4() {
-			b.four.addSource(Number4(a))
+			b.four.enlist(l, Number4(a))
 		} else {
-			b.six.addSource(rewrite.Addr6Of(a))
+			b.six.enlist(l, rewrite.Addr6Of(a))
 		}
 	}
 }
@@ -136,33 +137,26 @@ func (b *familyBook[A]) stick(addr A, r role) (fresh bool) {
 	return fresh
 }
 
-func (b *familyBook[A]) forgetMarked() {
-	for addr := range b.marked {
-		b.dirty[addr] = true
-	}
-	clear(b.marked)
+func (b *familyBook[A]) clear(l list) {
+	b.changed(l)
+	clear(b.lists[l])
 }
 
-func (b *familyBook[A]) mark(vip A) { b.marked[vip], b.dirty[vip] = true, true }
+func (b *familyBook[A]) enlist(l list, addr A) { b.lists[l][addr], b.dirty[addr] = true, true }
 
-func (b *familyBook[A]) forgetSources() {
-	for addr := range b.source {
+// changed says that the roles of all on a list may have changed.
+func (b *familyBook[A]) changed(l list) {
+	for addr := range b.lists[l] {
 		b.dirty[addr] = true
 	}
-	clear(b.source)
 }
-
-func (b *familyBook[A]) addSource(addr A) { b.source[addr], b.dirty[addr] = true, true }
 
 func (b *familyBook[A]) hostChanged() {
 	for _, vip := range b.owned {
 		b.dirty[vip] = true
 	}
-	for addr := range b.marked {
-		b.dirty[addr] = true
-	}
-	for addr := range b.source {
-		b.dirty[addr] = true
+	for l := range lists {
+		b.changed(l)
 	}
 }
 
@@ -196,10 +190,10 @@ func (b *familyBook[A]) roleOf(addr A, isLocal func(A) bool) role {
 	if b.vips[addr] > 0 {
 		r |= roleVIP
 	}
-	if b.marked[addr] {
+	if b.lists[listMarked][addr] {
 		r |= roleVIP | roleOwned
 	}
-	if b.source[addr] {
+	if b.lists[listSource][addr] {
 		r |= roleSource
 	}
 	if r&(roleOwned|roleSource) != 0 && isLocal(addr) {

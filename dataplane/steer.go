@@ -237,10 +237,13 @@ func (s *Shard) taken(h *handed, now time.Duration) Verdict {
 
 // HandedOver returns how many packets have come to another shard than the one
 // that owns their client, and were handed over.
-func (d *Director) HandedOver() (n uint64) {
+func (d *Director) HandedOver() uint64 { return d.sum(func(s *Shard) uint64 { return s.handed }) }
+
+// sum adds up a counter of all shards, each between two of its batches.
+func (d *Director) sum(of func(*Shard) uint64) (n uint64) {
 	for _, s := range d.shards {
 		s.mu.Lock()
-		n += s.handed
+		n += of(s)
 		s.mu.Unlock()
 	}
 	return n

@@ -33,11 +33,4 @@ func (s *Shard) tellServerOf(f *Frame, p *rewrite.Packet, hop *Hop) {
 }
 
 // TOALeftOut returns how many segments there was no room in for the option.
-func (d *Director) TOALeftOut() (n uint64) {
-	for _, s := range d.shards {
-		s.mu.Lock()
-		n += s.toaLeftOut
-		s.mu.Unlock()
-	}
-	return n
-}
+func (d *Director) TOALeftOut() uint64 { return d.sum(func(s *Shard) uint64 { return s.toaLeftOut }) }
