@@ -121,25 +121,7 @@ var ailments6 = []ailment{
 			must(t, c.Servers[0].SetMTU(lab.ServerLink, 1500))
 			shell(t, c.Director, d.socket, "ip route del 2001:db8:0:56::101/128 dev dip0")
 		}},
-	{name: "direct routing, and the server has no VIP", check: "direct", subject: "[2001:db8:0:56::101]:82", says: "2 of 2 connections half-open",
-		seed: func(t *testing.T, c *lab.Course, d *director) {
-			shell(t, c.Director, d.socket, "natlb -A -t [2001:db8:0:168::178]:82 && natlb -a -t [2001:db8:0:168::178]:82 -r [2001:db8:0:56::101]:82 -g")
-			for range 2 {
-				if _, err := c.Clients[0].Dial(within(t, 300*time.Millisecond), "tcp6", netip.AddrPort{}, "[2001:db8:0:168::178]:82"); err == nil {
-					t.Error("a server without the VIP has answered")
-				}
-			}
-		},
-		cured: func(t *testing.T, c *lab.Course, d *director, f finding) {
-			servePage(t, c.Servers[0], ":82")
-			_, line, _ := strings.Cut(f.Cure, ": ")
-			shell(t, c.Servers[0], d.socket, line)
-			fetch(t, firstClient(c), "http://[2001:db8:0:168::178]:82/", 4)
-			got := examine(t, c.Director, d.socket)
-			got.find(t, "direct", "ok", "[2001:db8:0:56::101]:82")
-			shell(t, c.Director, d.socket, "natlb -D -t [2001:db8:0:168::178]:82")
-			shell(t, c.Servers[0], d.socket, "ip addr del 2001:db8:0:168::178/128 dev lo")
-		}},
+	withoutVIP("tcp6", "2001:db8:0:168::178", "2001:db8:0:56::101", "ip addr del 2001:db8:0:168::178/128 dev lo"),
 	{name: "the host redirects the VIP", seed: in("nft 'add table ip6 foreign; add chain ip6 foreign pre { type nat hook prerouting priority -100; }; add rule ip6 foreign pre ip6 daddr 2001:db8:0:168::178 tcp dport 80 redirect to :22'"),
 		check: "host-rules", subject: "ip6 foreign pre", says: "redirect rule for 2001:db8:0:168::178", cured: by("nft delete table ip6 foreign")},
 }

@@ -9,7 +9,9 @@ package e2e
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -234,25 +236,7 @@ var ailments = []ailment{
 		}},
 	{name: "server is not there", seed: in("natlb -a -t 192.168.0.178:80 -r 192.168.56.199 -m"), check: "neighbour", subject: "192.168.56.199",
 		says: "does not answer ARP on dip0", cured: by("natlb -d -t 192.168.0.178:80 -r 192.168.56.199")},
-	{name: "direct routing, and the server has no VIP", check: "direct", subject: "192.168.56.101:82", says: "2 of 2 connections half-open",
-		seed: func(t *testing.T, c *lab.Course, d *director) {
-			shell(t, c.Director, d.socket, "natlb -A -t 192.168.0.178:82 && natlb -a -t 192.168.0.178:82 -r 192.168.56.101 -g")
-			for range 2 {
-				if _, err := c.Clients[0].Dial(within(t, 300*time.Millisecond), "tcp4", netip.AddrPort{}, "192.168.0.178:82"); err == nil {
-					t.Error("a server without the VIP has answered")
-				}
-			}
-		},
-		cured: func(t *testing.T, c *lab.Course, d *director, f finding) {
-			servePage(t, c.Servers[0], ":82")
-			_, line, _ := strings.Cut(f.Cure, ": ")
-			shell(t, c.Servers[0], d.socket, line)
-			fetch(t, firstClient(c), "http://192.168.0.178:82/", 4)
-			got := examine(t, c.Director, d.socket)
-			got.find(t, "direct", "ok", "192.168.56.101:82")
-			shell(t, c.Director, d.socket, "natlb -D -t 192.168.0.178:82")
-			shell(t, c.Servers[0], d.socket, "ip addr del 192.168.0.178/32 dev lo; sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0")
-		}},
+	withoutVIP("tcp4", "192.168.0.178", "192.168.56.101", "ip addr del 192.168.0.178/32 dev lo; sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.all.arp_announce=0"),
 	{name: "all quiesced", seed: in("natlb -A -t 192.168.0.178:81 && natlb -a -t 192.168.0.178:81 -r 192.168.56.101 -m -w 0"), check: "service", level: "warning",
 		subject: "-t 192.168.0.178:81", says: "quiesced",
 		cured: func(t *testing.T, c *lab.Course, d *director, f finding) {
@@ -316,6 +300,31 @@ func cures(t *testing.T, c *lab.Course, d *director, a ailment) {
 			t.Errorf("after the cure %q: %s %s %s", f.Cure, left.Check, left.Subject, left.Text)
 		}
 	}
+}
+
+// withoutVIP is that a server gets packets by direct routing and does not have the VIP;
+// leave takes back, on the server, what the cure does.
+func withoutVIP(network, vip, rip, leave string) ailment {
+	service, server := net.JoinHostPort(vip, "82"), net.JoinHostPort(rip, "82")
+	return ailment{name: "direct routing, and the server has no VIP", check: "direct", subject: server, says: "2 of 2 connections half-open",
+		seed: func(t *testing.T, c *lab.Course, d *director) {
+			shell(t, c.Director, d.socket, fmt.Sprintf("natlb -A -t %[1]s && natlb -a -t %[1]s -r %[2]s -g", service, server))
+			for range 2 {
+				if _, err := c.Clients[0].Dial(within(t, 300*time.Millisecond), network, netip.AddrPort{}, service); err == nil {
+					t.Error("a server without the VIP has answered")
+				}
+			}
+		},
+		cured: func(t *testing.T, c *lab.Course, d *director, f finding) {
+			servePage(t, c.Servers[0], ":82")
+			_, line, _ := strings.Cut(f.Cure, ": ")
+			shell(t, c.Servers[0], d.socket, line)
+			fetch(t, firstClient(c), "http://"+service+"/", 4)
+			got := examine(t, c.Director, d.socket)
+			got.find(t, "direct", "ok", server)
+			shell(t, c.Director, d.socket, "natlb -D -t "+service)
+			shell(t, c.Servers[0], d.socket, leave)
+		}}
 }
 
 // TestDoctorFinds: every ailment is found, and gone after its cure.
