@@ -62,6 +62,7 @@ var portTests = []struct {
 }{
 	{"ReceivesUDP", testReceivesUDP},
 	{"RecvLeavesLink", testRecvLeavesLink},
+	{"Oldest", testOldest},
 	{"SYNHasPartialChecksum", testSYNHasPartialChecksum},
 	{"ForwardsTCPStream", testForwardsTCPStream},
 	{"DoesNotSeeItsOwnFrames", testDoesNotSeeItsOwnFrames},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -121,6 +122,22 @@ func (p *AFPacket) Recv(fs []Frame) (int, error) {
 		p.in.lost = nil
 	}
 	return p.in.deliver(fs, n), nil
+}
+
+// Oldest returns when the oldest frame was received that the last Recv returned and none
+// has given back, or else the next one would return: nanoseconds of the kernel's
+// real-time clock. It finds none where there is no ring, and is not sure while a call
+// is under way. Any goroutine may call it.
+func (p *AFPacket) Oldest() (at time.Duration, found, sure bool) {
+	if !p.mu.TryLock() {
+		return 0, false, false
+	}
+	defer p.mu.Unlock()
+	if p.closed || p.ring == nil {
+		return 0, false, true
+	}
+	at, found = p.ring.oldest()
+	return at, found, true
 }
 
 // recvError sorts what recvmmsg said instead of frames.

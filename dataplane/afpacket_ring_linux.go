@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -94,6 +95,19 @@ func (r *ring) release() {
 			i = 0
 		}
 	}
+}
+
+// oldest returns when the oldest frame was received that is lent, or else waits.
+func (r *ring) oldest() (at time.Duration, found bool) {
+	i := r.next - r.borrowed
+	if i < 0 {
+		i += r.slots
+	}
+	h := header(r.slot(i))
+	if atomic.LoadUint32(&h.Status)&unix.TP_STATUS_USER == 0 {
+		return 0, false
+	}
+	return time.Duration(h.Sec)*time.Second + time.Duration(h.Nsec), true
 }
 
 // recvRing is Recv by the ring.

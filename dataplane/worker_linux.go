@@ -22,6 +22,7 @@ type Worker struct {
 	driver  *Driver
 	clock   func() time.Duration
 	resolve func([]Resolve)
+	others  []*Worker // of the same director (KeepOrder)
 
 	ports []Port
 	polls []unix.PollFd // one per port, and the wake-up descriptor last
@@ -162,6 +163,7 @@ func (w *Worker) serve(i int) int {
 	for k := range w.in[:n] {
 		w.in[k].Link = uint8(i)
 	}
+	w.letOlderGoFirst(i, w.in[:n])
 	w.driver.Batch(w.in[:n], w.clock())
 	w.ports[i].Recv(nil) // gives the frames back: the wait is for new ones
 	return n

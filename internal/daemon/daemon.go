@@ -125,6 +125,7 @@ func (d *daemon) open() (err error) {
 		}
 		d.workers = append(d.workers, w)
 	}
+	dataplane.KeepOrder(d.workers)
 	return nil
 }
 
