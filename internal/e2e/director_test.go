@@ -24,8 +24,9 @@ type director struct {
 	socket string
 	cmd    *exec.Cmd
 	log    *logBuffer
-	ended  chan error // what Wait said, once
-	gone   bool       // ended has been read
+	ended  chan error       // what Wait said, once
+	behind []*lab.Namespace // the course's servers
+	gone   bool             // ended has been read
 }
 
 // shardsVariable is the environment's say on how many shards directors have.
@@ -37,7 +38,9 @@ const stopPatience = 3 * time.Second
 // courseDirector starts a director on the course's links.
 func courseDirector(t *testing.T, c *lab.Course, args ...string) *director {
 	t.Helper()
-	return startDirector(t, c.Director, append([]string{"--vip-if", c.ClientSide, "--dip-if", c.ServerSide}, args...)...)
+	d := startDirector(t, c.Director, append([]string{"--vip-if", c.ClientSide, "--dip-if", c.ServerSide}, args...)...)
+	d.behind = c.Servers
+	return d
 }
 
 // startDirector starts natlb run in the namespace and waits until it says that

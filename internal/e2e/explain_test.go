@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,10 +31,10 @@ func (d *director) explain(words ...string) (x ipvs.Explanation) {
 // that asking has left no trace, and returns the server's address.
 func (d *director) told(client netip.AddrPort) (x ipvs.Explanation) {
 	d.t.Helper()
-	before := d.ctl("-L -n --stats") + d.quiet()
+	before := d.quiet() + d.ctl("-L -n --stats")
 	x = d.explain("tcp", client.String(), "192.168.0.178:80")
 	d.explain("tcp", client.Addr().String(), "192.168.0.178:80")
-	if after := d.ctl("-L -n --stats") + d.quiet(); after != before {
+	if after := d.quiet() + d.ctl("-L -n --stats"); after != before {
 		d.t.Errorf("before natlb explain:\n%s\nafter it:\n%s", before, after)
 	}
 	// The first packet of all finds no MAC address yet.
@@ -43,8 +44,9 @@ func (d *director) told(client netip.AddrPort) (x ipvs.Explanation) {
 	return x
 }
 
-// quiet waits until no connection is active any more, because a curl is gone
-// before its last segment has crossed the director, and returns the listing.
+// quiet waits until no connection is active any more and no server has one, because a
+// curl is gone before its last segments have crossed the director, and the last of all
+// changes no state. It returns the listing.
 func (d *director) quiet() (listing string) {
 	d.t.Helper()
 	await(d.t, "no connection is active", 10*time.Second, func() bool {
@@ -54,9 +56,23 @@ func (d *director) quiet() (listing string) {
 				return false
 			}
 		}
-		return true
+		return !slices.ContainsFunc(d.behind, d.connected)
 	})
 	return listing
+}
+
+// connected reports whether a server has a TCP connection, TIME_WAIT aside.
+func (d *director) connected(server *lab.Namespace) bool {
+	d.t.Helper()
+	list, err := tcpSockets(server)
+	must(d.t, err)
+	for line := range strings.Lines(string(list)) {
+		const timeWait, listen = "06", "0A"
+		if f := strings.Fields(line); f[0] != "sl" && f[3] != timeWait && f[3] != listen {
+			return true
+		}
+	}
+	return false
 }
 
 // curlFrom fetches the VIP's page from one port of the client.
@@ -85,7 +101,6 @@ func TestExplained(t *testing.T) {
 		d.ctl("-E -t 192.168.0.178:80 -s " + scheduler + map[bool]string{true: " -b sh-port"}[scheduler == "sh"])
 		for range 4 {
 			port++
-			d.quiet()
 			x := d.told(netip.AddrPortFrom(c.CIPs[0][0], port))
 			if got, want := curlFrom(t, c, port), page[x.Server.Addr()]; got != want || x.Pick == nil || x.Pick.Rule == "" {
 				t.Errorf("%s: explained was %v, which is %s, to port %d; its curl got %s", scheduler, x.Server, want, port, got)

@@ -85,19 +85,24 @@ func awaitListening(t *testing.T, n *lab.Namespace, port int) {
 	// local address, port in hex, remote address, state: "00000000:0050 00000000:0000 0A"
 	v4, v6 := fmt.Appendf(nil, ":%04X 00000000:0000 0A", port), fmt.Appendf(nil, ":%04X 00000000000000000000000000000000:0000 0A", port)
 	await(t, fmt.Sprintf("%s listens on port %d", n.Name(), port), 10*time.Second, func() bool {
-		var list []byte
-		err := n.Do(func() error {
-			for _, name := range []string{"tcp", "tcp6"} {
-				text, err := os.ReadFile("/proc/thread-self/net/" + name)
-				if err != nil && !os.IsNotExist(err) {
-					return err
-				}
-				list = append(list, text...)
-			}
-			return nil
-		})
+		list, err := tcpSockets(n)
 		return err == nil && (bytes.Contains(list, v4) || bytes.Contains(list, v6))
 	})
+}
+
+// tcpSockets returns the kernel's lists of the namespace's TCP sockets, of both families.
+func tcpSockets(n *lab.Namespace) (list []byte, err error) {
+	err = n.Do(func() error {
+		for _, name := range []string{"tcp", "tcp6"} {
+			text, err := os.ReadFile("/proc/thread-self/net/" + name)
+			if err != nil && !os.IsNotExist(err) {
+				return err
+			}
+			list = append(list, text...)
+		}
+		return nil
+	})
+	return list, err
 }
 
 // curl runs curl in the namespace and returns what it prints; it has to succeed.
