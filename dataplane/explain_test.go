@@ -510,6 +510,22 @@ func TestExplainMethods(t *testing.T) {
 	}
 }
 
+// TestExplainFragments: the pieces of what is too long for its link are sent with good
+// checksums, as far as a piece has one.
+func TestExplainFragments(t *testing.T) {
+	w := newWorld(nil)
+	w.setHost(func(h *packettest.Host) { h.Links[dipLink].MTU = 68 })
+	w.mustRules(t, "-A -t 10.10.1.1:80\n-a -t 10.10.1.1:80 -r 10.20.0.11 -m")
+	init := ipvs.Chunk(1) // whose network is unreachable
+	x, err := w.dir.Explain(ipvs.Question{Proto: ipvs.SCTP, Chunk: &init, Client: netip.MustParseAddrPort("192.0.2.1:4000"), Server: netip.MustParseAddrPort("10.20.0.11:80")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(x.Sent) != 2 || !x.Sent[0].ChecksumsOK || !x.Sent[1].ChecksumsOK {
+		t.Errorf("sent is %+v", x.Sent)
+	}
+}
+
 // TestExplainTellsFamilies: one mark may have a service of either family.
 func TestExplainTellsFamilies(t *testing.T) {
 	w := newWorld(nil)

@@ -57,7 +57,7 @@ func (t *trial) describe(f *Frame) ipvs.Packet {
 		Protocol: protocolWord(p.Proto),
 		Src:      netip.AddrPortFrom(srcAddr(&p), p.SrcPort), Dst: netip.AddrPortFrom(dstAddr(&p), p.DstPort),
 		TTL: p.TTL, Length: p.Len(), Frame: hex.EncodeToString(f.Data),
-		ChecksumsOK: fault == rewrite.FaultNone && rewrite.ChecksumOK(f.Data, &p),
+		ChecksumsOK: fault == rewrite.FaultNone && (p.Fragment() || rewrite.ChecksumOK(f.Data, &p)),
 	}
 	switch p.Proto {
 	case rewrite.ProtoTCP:

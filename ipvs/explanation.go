@@ -43,7 +43,7 @@ type Packet struct {
 	Flags       string         `json:"tcp_flags,omitempty"`
 	Chunk       string         `json:"sctp_chunk,omitempty"` // that IPVS goes by
 	ICMP        string         `json:"icmp,omitempty"`       // what an ICMP message says
-	ChecksumsOK bool           `json:"checksums_ok"`         // of the IP header and of what it carries
+	ChecksumsOK bool           `json:"checksums_ok"`         // of the IP header and of what it carries, of a fragment of the header
 	Frame       string         `json:"frame"`                // all bytes, hexadecimal
 }
 
