@@ -121,7 +121,7 @@ func constantMark(mark uint32) *classify.Program {
 func (d *Director) copyTo(t *trial) (waiting neighbours) {
 	p := &t.packet
 	defer d.freeze()()
-	from := d.shardOf(t.view, p)
+	from := d.shardOf(t.view, p, d.cfg.Links[t.frame.Link].Side)
 	t.now = from.now
 	if d.cfg.Clock != nil {
 		t.now = max(t.now, d.cfg.Clock())
@@ -164,22 +164,16 @@ func (t *trial) localEnds() (ends []conntrack.ClientEnd) {
 	}
 }
 
-// shardOf returns the shard that a packet with ports ends up in: see
-// Shard.passes.
-func (d *Director) shardOf(v *view, p *rewrite.Packet) *Shard {
-	st := d.view.Load().steering
-	client, port, back := v.client(p)
-	if back {
-		return d.shards[sourceSteering(len(d.shards)).of(client, port)]
+// shardOf returns the shard that a packet with ports, received on a side, ends up in:
+// see Shard.passes.
+func (d *Director) shardOf(v *view, p *rewrite.Packet, side Side) *Shard {
+	u := v.suitors(d.view.Load().steering, p, side)
+	for _, i := range u.list[:u.n] {
+		if u.n > 1 && d.shards[i].knows(p) {
+			return d.shards[i]
+		}
 	}
-	owner := d.shards[st.of(client, port)]
-	if receiver := d.shards[st.of(p.Dst, p.DstPort)]; v.ambiguous(p) && receiver.knows(p) {
-		return receiver
-	}
-	if former := d.shards[st.other().of(client, port)]; v.resteered && !owner.knows(p) && former.knows(p) {
-		return former
-	}
-	return owner
+	return d.shards[u.owner]
 }
 
 // copyTemplates copies the templates of the client and those of the connections

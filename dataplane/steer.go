@@ -52,15 +52,59 @@ func (d *Director) steers(v *view) {
 	v.steering = st
 }
 
-// asked says how a packet that was handed over has come to a shard.
+// asked counts those of a packet's suitors that it has come to.
 type asked uint8
 
 const (
-	askedNot    asked = iota // as received
-	askedOwner               // the sender knows this shard to be the owner
-	askedFormer              // this shard may have the connection from before a change of steering, or as one that the packet answers
-	askedFinal               // it does not have it
+	askedNot   asked = 0   // as received
+	askedFinal asked = 255 // none of them knows it, and this is its owner
 )
+
+// suitors are the shards that may have a packet's connection, the likeliest first.
+// What none of them knows the owner gets.
+type suitors struct {
+	list  [4]int
+	n     int
+	owner int
+}
+
+func (u *suitors) add(shard int) {
+	if !slices.Contains(u.list[:u.n], shard) {
+		u.list[u.n] = shard
+		u.n++
+	}
+}
+
+// suitors returns those of a packet received on a side: its client's owner, the former
+// one after a change of steering, and where it may be an answer as well as a request
+// those of the other end (semantics 5.1).
+func (v *view) suitors(st steering, p *rewrite.Packet, side Side) (u suitors) {
+	addr, port, end := v.client(p)
+	if end == isSource {
+		u.owner = sourceSteering(int(st.shards)).of(addr, port)
+		u.add(u.owner)
+		return u
+	}
+	u.owner = st.of(addr, port)
+	answer := end == isSender && side&DIPSide != 0 && (v.roles.src(p) != 0 || v.answers(p))
+	likely := answer && v.roles.dst(p)&(roleVIP|roleOwned) == 0
+	if likely {
+		u.addClient(st, v, p.Dst, p.DstPort)
+	}
+	u.addClient(st, v, addr, port)
+	if answer {
+		u.addClient(st, v, p.Dst, p.DstPort)
+	}
+	return u
+}
+
+// addClient adds the owner of a client and the former one.
+func (u *suitors) addClient(st steering, v *view, addr uint32, port uint16) {
+	u.add(st.of(addr, port))
+	if v.resteered {
+		u.add(st.other().of(addr, port))
+	}
+}
 
 // handed is a packet on its way to another shard. Its bytes are still the
 // sender's, who stands by until it is dealt with.
@@ -109,60 +153,44 @@ func (s *Shard) passes(f *Frame, p *rewrite.Packet) bool {
 	if s.asked == askedFinal {
 		return false
 	}
-	st := s.view.steering
-	addr, port, back := s.view.client(p)
-	owner := st.of(addr, port)
-	if back {
-		owner = sourceSteering(int(st.shards)).of(addr, port)
-	}
-	receiver := owner
-	if !back && s.dir.cfg.Links[f.Link].Side&DIPSide != 0 && s.view.ambiguous(p) {
-		receiver = st.of(p.Dst, p.DstPort)
-	}
-	switch {
-	case receiver != owner && s.asked != askedFormer: // as an answer first, then as a request (semantics 5.1)
+	u := s.view.suitors(s.view.steering, p, s.dir.cfg.Links[f.Link].Side)
+	for k := int(s.asked); u.n > 1 && k <= u.n; k++ {
 		switch {
-		case receiver != s.id:
-			s.handOver(f, receiver, askedFormer)
-		case s.knows(p):
+		case k > 0 && s.knows(p):
 			return false
-		default:
-			s.handOver(f, owner, askedFinal)
+		case k < u.n && u.list[k] != s.id:
+			s.handOver(f, u.list[k], asked(k+1))
+			return true
 		}
-		return true
-	case s.asked == askedFormer:
-		if s.knows(p) {
-			return false
-		}
-		s.handOver(f, owner, askedFinal)
-		return true
-	case owner != s.id:
-		s.handOver(f, owner, askedOwner)
-		return true
-	case back || !s.view.resteered:
+	}
+	if u.owner == s.id {
 		return false
 	}
-	former := st.other().of(addr, port)
-	if former == s.id || s.knows(p) {
-		return false
-	}
-	s.handOver(f, former, askedFormer)
+	s.handOver(f, u.owner, askedFinal)
 	return true
 }
 
+// clientEnd says which end of a packet is the client, as far as it tells.
+type clientEnd uint8
+
+const (
+	isSender clientEnd = iota
+	isReceiver
+	isSource // the receiver, a source address, which stands for a client: see sourceSteering
+)
+
 // client returns the end of a packet that is the client: the sender, but of what
 // a real server sends, from its own address or as the VIP, to anything else than
-// a VIP. Of IPv6 the address is folded. back says that it is a source address, which
-// stands for a client: see sourceSteering.
-func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16, back bool) {
+// a VIP. Of IPv6 the address is folded.
+func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16, end clientEnd) {
 	to := v.roles.dst(p)
 	if to&roleSource != 0 {
-		return p.Dst, p.DstPort, true
+		return p.Dst, p.DstPort, isSource
 	}
 	if to&(roleVIP|roleOwned) == 0 && (v.roles.src(p) != 0 || v.answers(p)) && !v.targeted(p) {
-		return p.Dst, p.DstPort, false
+		return p.Dst, p.DstPort, isReceiver
 	}
-	return p.Src, p.SrcPort, false
+	return p.Src, p.SrcPort, isSender
 }
 
 // targeted reports whether firewall marks lead a packet to a service.
@@ -172,12 +200,6 @@ func (v *view) targeted(p *rewrite.Packet) bool {
 	}
 	dst := dstAddr(p)
 	return slices.ContainsFunc(v.targets, func(t classify.Target) bool { return t.Has(p.Proto, dst, p.DstPort) })
-}
-
-// ambiguous reports whether p may be an answer to its receiver as well as a request
-// of its sender: marks can lead packets to anywhere to a service.
-func (v *view) ambiguous(p *rewrite.Packet) bool {
-	return len(v.targets) > 0 && (v.roles.src(p) != 0 || v.answers(p)) && v.roles.dst(p)&(roleVIP|roleOwned) == 0 && v.targeted(p)
 }
 
 // answers reports whether p would be the answer to a packet that marks lead to a

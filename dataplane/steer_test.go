@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -412,6 +413,49 @@ func TestShardsOfMarkedAnything(t *testing.T) {
 		if err := m.compare(w); err != nil {
 			t.Fatal(v, err)
 		}
+	}
+}
+
+// TestShardsOfClientThatIsVIP: a client whose address becomes a VIP, by a service or by
+// a mark, gets its answers, and is taken for a client where it asks.
+func TestShardsOfClientThatIsVIP(t *testing.T) {
+	client := netip.MustParseAddr("10.10.3.1")
+	for name, change := range map[string]func(w *world){
+		"a service": func(w *world) { w.mustRules(t, "-A -u 10.10.3.1:53 -s rr\n-a -u 10.10.3.1:53 -r 10.20.0.12:53 -m\n") },
+		"a mark": func(w *world) {
+			w.apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: strings.Fields("-A PREROUTING -d 10.10.3.1 -p tcp -j MARK --set-mark 5")}})
+		},
+		"a service, and clients count by their addresses": func(w *world) {
+			w.mustRules(t, "-A -t 10.10.3.1:21 -s rr\n-a -t 10.10.3.1:21 -r 10.20.0.12:21 -m\n")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ftp := func(c *dataplane.Config) { c.FTPPorts = []uint16{21} }
+			w := newWorld(ftp)
+			m := newMirror(w, 4, func(int) int { return 0 }, ftp)
+			w.mustRules(t, "-A -u 10.10.1.1:80 -s rr\n-a -u 10.10.1.1:80 -r 10.20.0.11:80 -m\n")
+			send := func(link uint8, from, to netip.AddrPort, want dataplane.Verdict) {
+				t.Helper()
+				p := packettest.Packet{Proto: 17, Src: from, Dst: to}
+				if v := w.batch(frame(link, w.from(link, p).Frame()))[0]; v != want {
+					t.Errorf("from %v to %v: %v, want %v", from, to, v, want)
+				}
+				if err := m.compare(w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			vip, server := netip.MustParseAddrPort("10.10.1.1:80"), netip.MustParseAddrPort("10.20.0.11:80")
+			for port := uint16(4000); port < 4020; port++ {
+				send(vipLink, netip.AddrPortFrom(client, port), vip, dataplane.Forward)
+			}
+			change(w)
+			for port := uint16(4000); port < 4020; port++ {
+				send(dipLink, server, netip.AddrPortFrom(client, port), dataplane.Forward)
+			}
+			for port := uint16(5000); port < 5020; port++ { // a server that is a client
+				send(dipLink, netip.AddrPortFrom(server.Addr(), port), vip, dataplane.Forward)
+			}
+		})
 	}
 }
 
