@@ -50,7 +50,8 @@ type AFPacket struct {
 	errGone error
 
 	// mu keeps a descriptor from being closed, and its number reused, in the
-	// middle of a system call of the owner. It is uncontended: one lock a batch.
+	// middle of a system call of the owner: one lock a batch. Other goroutines take
+	// it to ask, and workers of other shards, which may ask often, only try to.
 	mu     sync.Mutex
 	closed bool
 	rx, tx int

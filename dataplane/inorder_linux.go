@@ -1,7 +1,11 @@
 package dataplane
 
 import (
+	"cmp"
 	"encoding/binary"
+	"math"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -9,10 +13,10 @@ import (
 
 // Several workers are several processors: the one that is awake would overtake the
 // one that has yet to wake up, and schedule a connection on counts that lack the end
-// of the one before it. While there is little to do, what changes such counts
-// therefore goes in the order in which the kernel received it. A loaded worker
-// waits for nobody: then order among processors means nothing, in the kernel as
-// here.
+// of the one before it. While there is little to do, a segment that begins or ends a
+// TCP connection therefore waits until what the kernel has received before is done.
+// Under load order among processors means nothing, in the kernel as here, and costs:
+// all waits must fit into a small part of the time.
 
 const (
 	// calmBatch is the most frames of a batch that waits for others.
@@ -21,110 +25,148 @@ const (
 	// patience is how long a batch waits, and how much older a frame is waited
 	// for: longer than a processor takes to wake up, and short of a mistake.
 	patience = time.Millisecond
+
+	// calmShare is the part of its time that a worker waits: one in so many.
+	calmShare = 32
 )
 
-// KeepOrder makes the workers wait for one another. Call it before they run, with
-// all workers of a director.
-func KeepOrder(workers []*Worker) {
+// order is what a worker has to do with the order among workers. None of it is used
+// by a worker that is alone.
+type order struct {
+	others []*Worker
+	turns  []int           // the ports, as they are served
+	came   []time.Duration // when the oldest frame of each port was received
+
+	credit time.Duration // how long this worker may wait, by now
+	earned time.Duration // when that was
+
+	seen atomic.Pointer[[]Port] // the worker's ports, for the others
+}
+
+// newOrder returns the order of one worker with these ports.
+func newOrder(ports []Port) *order {
+	o := &order{came: make([]time.Duration, len(ports))}
+	for i := range ports {
+		o.turns = append(o.turns, i)
+	}
+	o.show(ports)
+	return o
+}
+
+// show lets other workers see ports, which may be changed afterwards.
+func (o *order) show(ports []Port) {
+	ports = slices.Clone(ports)
+	o.seen.Store(&ports)
+}
+
+// keepOrder makes all workers of a director wait for one another.
+func keepOrder(workers []*Worker) {
 	for _, w := range workers {
 		for _, o := range workers {
 			if o != w {
-				w.others = append(w.others, o)
+				w.order.others = append(w.order.others, o)
 			}
 		}
 	}
 }
 
+// inTurn returns the ports in the order in which to serve them: for one of several
+// workers what came first is first, or two would wait for each other's second ports.
+func (w *Worker) inTurn() []int {
+	o := w.order
+	if len(o.others) > 0 && w.ready > 1 {
+		for i, p := range w.ports {
+			o.came[i] = math.MaxInt64
+			if at, found, _ := oldest(p, true); found {
+				o.came[i] = at
+			}
+		}
+		slices.SortStableFunc(o.turns, func(a, b int) int { return cmp.Compare(o.came[a], o.came[b]) })
+	}
+	return o.turns
+}
+
 // letOlderGoFirst waits until no other worker has frames from before those that port
-// i has just given, if they may change what schedulers count.
+// i has just given, if one of these begins or ends a connection.
 func (w *Worker) letOlderGoFirst(i int, fs []Frame) {
-	if len(w.others) == 0 || len(fs) > calmBatch || !anyCounts(fs) {
+	o := w.order
+	if len(o.others) == 0 || len(fs) > calmBatch || !slices.ContainsFunc(fs, endsTCP) {
 		return
 	}
-	mine, found, _ := oldest(w.ports[i])
-	if !found || !w.overtakes(mine) {
+	mine, found, _ := oldest(w.ports[i], true)
+	if !found || !o.overtakes(mine) {
 		return
 	}
-	for end := w.clock() + patience; w.clock() < end && w.overtakes(mine); {
+	now := w.clock()
+	for end := now + o.allowed(now); now < end && o.overtakes(mine); now = w.clock() {
 		unix.Syscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
+	o.spend(now)
+}
+
+// allowed returns how long the worker may wait now.
+func (o *order) allowed(now time.Duration) time.Duration {
+	o.credit = min(o.credit+(now-o.earned)/calmShare, patience)
+	o.earned = now
+	return o.credit
+}
+
+// spend takes off what it has waited since it was allowed.
+func (o *order) spend(now time.Duration) {
+	o.credit -= now - o.earned
+	o.earned = now
 }
 
 // overtakes reports whether a frame received at the given time would overtake one of
 // another worker's.
-func (w *Worker) overtakes(mine time.Duration) bool {
-	for _, o := range w.others {
-		if o.holdsOlder(mine) {
-			return true
+func (o *order) overtakes(mine time.Duration) bool {
+	for _, w := range o.others {
+		for _, p := range *w.order.seen.Load() {
+			at, found, sure := oldest(p, false)
+			if !sure || found && at < mine && mine-at < patience {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// holdsOlder reports whether the worker has frames from the patience before that time.
-// Any worker may call.
-func (w *Worker) holdsOlder(than time.Duration) bool {
-	if !w.mu.TryLock() {
-		return true // just now it is being changed
-	}
-	defer w.mu.Unlock()
-	for _, p := range w.ports {
-		at, found, sure := oldest(p)
-		if !sure || found && at < than && than-at < patience {
-			return true
-		}
-	}
-	return false
-}
-
-// oldest returns when the oldest frame was received that the port's owner has or would
-// get next, by the kernel's clock. It finds none where frames have no stamps, and is
-// not sure while the port is in use.
-func oldest(p Port) (at time.Duration, found, sure bool) {
+// oldest is [AFPacket.Oldest], and finds nothing where frames have no stamps.
+func oldest(p Port, owner bool) (at time.Duration, found, sure bool) {
 	if p, ok := p.(interface {
-		Oldest() (time.Duration, bool, bool)
+		Oldest(bool) (time.Duration, bool, bool)
 	}); ok {
-		return p.Oldest()
+		return p.Oldest(owner)
 	}
 	return 0, false, true
 }
 
-// anyCounts reports whether one of the frames may begin or end a connection: all but the
-// segments of TCP in between.
-func anyCounts(fs []Frame) bool {
-	for i := range fs {
-		if !betweenEnds(fs[i].Data) {
-			return true
-		}
-	}
-	return false
-}
-
-// betweenEnds reports whether an Ethernet frame has a TCP segment without SYN, FIN and
-// RST. It is content with the plain shapes: what it does not know it says is none.
-func betweenEnds(frame []byte) bool {
+// endsTCP reports whether a frame has a TCP segment with SYN, FIN or RST, in plain
+// shape: no fragment, and no extension header of IPv6.
+func endsTCP(f Frame) bool {
 	const (
 		ethernet = 14
 		flags    = 13 // behind the TCP header's start
 		ends     = 1 | 2 | 4
 	)
-	if len(frame) < ethernet+20 {
+	b := f.Data
+	if len(b) < ethernet+20 {
 		return false
 	}
 	tcp := ethernet
-	switch binary.BigEndian.Uint16(frame[12:]) {
+	switch binary.BigEndian.Uint16(b[12:]) {
 	case etherTypeIPv4:
-		if frame[ethernet+9] != unix.IPPROTO_TCP || binary.BigEndian.Uint16(frame[ethernet+6:])&0x3fff != 0 {
+		if b[ethernet+9] != unix.IPPROTO_TCP || binary.BigEndian.Uint16(b[ethernet+6:])&0x3fff != 0 {
 			return false
 		}
-		tcp += int(frame[ethernet]&15) * 4
+		tcp += int(b[ethernet]&15) * 4
 	case etherTypeIPv6:
-		if frame[ethernet+6] != unix.IPPROTO_TCP {
+		if b[ethernet+6] != unix.IPPROTO_TCP {
 			return false
 		}
 		tcp += 40
 	default:
 		return false
 	}
-	return tcp+flags < len(frame) && frame[tcp+flags]&ends == 0
+	return tcp+flags < len(b) && b[tcp+flags]&ends != 0
 }

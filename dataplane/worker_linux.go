@@ -22,7 +22,7 @@ type Worker struct {
 	driver  *Driver
 	clock   func() time.Duration
 	resolve func([]Resolve)
-	others  []*Worker // of the same director (KeepOrder)
+	order   *order
 
 	ports []Port
 	polls []unix.PollFd // one per port, and the wake-up descriptor last
@@ -41,16 +41,33 @@ type Worker struct {
 
 type sendStats struct{ sent, failed atomic.Uint64 }
 
-// NewWorker returns the loop for shard i of d with one port for each of the
-// director's links. The clock tells the time since the director started; resolve
-// is handed neighbours to ask for, and must not block.
-func NewWorker(d *Director, i int, ports []Port, polling Polling, clock func() time.Duration, resolve func([]Resolve)) (*Worker, error) {
+// NewWorkers returns the loops for all shards of d; ports returns, for a shard, one port
+// for each of the director's links, which are the caller's until the worker runs. The
+// clock tells the time since the director started; resolve is handed neighbours to ask
+// for, and must not block.
+func NewWorkers(d *Director, ports func(shard int) []Port, polling Polling, clock func() time.Duration, resolve func([]Resolve)) ([]*Worker, error) {
+	workers := make([]*Worker, len(d.shards))
+	for i := range workers {
+		w, err := newWorker(d, i, ports(i), polling, clock, resolve)
+		if err != nil {
+			for _, w := range workers[:i] {
+				unix.Close(w.wake)
+			}
+			return nil, err
+		}
+		workers[i] = w
+	}
+	keepOrder(workers)
+	return workers, nil
+}
+
+func newWorker(d *Director, i int, ports []Port, polling Polling, clock func() time.Duration, resolve func([]Resolve)) (*Worker, error) {
 	wake, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	w := &Worker{
-		shard: d.Shard(i), clock: clock, resolve: resolve, ports: ports, wake: wake,
+		shard: d.Shard(i), clock: clock, resolve: resolve, order: newOrder(ports), ports: ports, wake: wake,
 		polls: make([]unix.PollFd, len(ports)+1), out: make([][]Frame, len(ports)+1),
 		replaced: map[int]Port{}, stats: make([]sendStats, len(ports)+1),
 	}
@@ -135,7 +152,7 @@ func (w *Worker) Run(ctx context.Context) error {
 // not sleep while a frame is there.
 func (w *Worker) round() (more bool) {
 	served := false
-	for i := range w.ports {
+	for _, i := range w.inTurn() {
 		if w.ready == 0 || w.polls[i].Revents != 0 {
 			n := w.serve(i)
 			served = served || n > 0
@@ -251,6 +268,7 @@ func (w *Worker) takeReplaced() {
 	for i, p := range w.replaced {
 		w.ports[i].Close()
 		w.ports[i], w.polls[i] = p, pollFor(p)
+		w.order.show(w.ports)
 		delete(w.replaced, i)
 	}
 }

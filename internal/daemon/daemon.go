@@ -118,15 +118,8 @@ func (d *daemon) open() (err error) {
 	if err := d.guard.keep(dataplane.Scope{}, d.picture); err != nil {
 		return err
 	}
-	for i := range d.cfg.Shards {
-		w, err := dataplane.NewWorker(d.director, i, d.links.ofShard(i), d.cfg.Polling, d.now, d.resolve)
-		if err != nil {
-			return err
-		}
-		d.workers = append(d.workers, w)
-	}
-	dataplane.KeepOrder(d.workers)
-	return nil
+	d.workers, err = dataplane.NewWorkers(d.director, d.links.ofShard, d.cfg.Polling, d.now, d.resolve)
+	return err
 }
 
 // wake makes all shards run a batch now.

@@ -46,7 +46,7 @@ func (d *director) told(client netip.AddrPort) (x ipvs.Explanation) {
 
 // quiet waits until no connection is active any more and no server has one, because a
 // curl is gone before its last segments have crossed the director, and the last of all
-// changes no state. It returns the listing.
+// changes no state. Clients must close first. It returns the listing.
 func (d *director) quiet() (listing string) {
 	d.t.Helper()
 	await(d.t, "no connection is active", 10*time.Second, func() bool {
