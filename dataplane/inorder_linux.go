@@ -74,7 +74,7 @@ func keepOrder(workers []*Worker) {
 // workers what came first is first, or two would wait for each other's second ports.
 func (w *Worker) inTurn() []int {
 	o := w.order
-	if len(o.others) > 0 && w.ready > 1 {
+	if len(o.others) > 0 && w.ready != 1 {
 		for i, p := range w.ports {
 			o.came[i] = math.MaxInt64
 			if at, found, _ := oldest(p, true); found {
@@ -86,8 +86,8 @@ func (w *Worker) inTurn() []int {
 	return o.turns
 }
 
-// letOlderGoFirst waits until no other worker has frames from before those that port
-// i has just given, if one of these begins or ends a connection.
+// letOlderGoFirst waits until no other worker has frames from before the first of those
+// that port i has just given, if one of these begins or ends a connection.
 func (w *Worker) letOlderGoFirst(i int, fs []Frame) {
 	o := w.order
 	if len(o.others) == 0 || len(fs) > calmBatch || !slices.ContainsFunc(fs, endsTCP) {

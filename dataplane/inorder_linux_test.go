@@ -34,6 +34,13 @@ type oldestOnly struct {
 
 func (p *oldestOnly) Oldest(bool) (time.Duration, bool, bool) { return p.at, p.found, p.sure }
 
+// mineOnly is one that others find in use.
+type mineOnly struct{ oldestOnly }
+
+func (p *mineOnly) Oldest(owner bool) (time.Duration, bool, bool) {
+	return p.at, owner, owner
+}
+
 // worker returns a worker of which all that is known are its ports and its clock.
 func worker(clock func() time.Duration, ports ...Port) *Worker {
 	return &Worker{ports: ports, clock: clock, order: newOrder(ports)}
@@ -43,7 +50,7 @@ func worker(clock func() time.Duration, ports ...Port) *Worker {
 // older frames until these are done, for a while, and for nothing else.
 func TestOlderGoFirst(t *testing.T) {
 	const at, step, done = time.Hour, 100 * time.Microsecond, 300 * time.Microsecond
-	mine := &oldestOnly{at: at, found: true, sure: true}
+	mine := &mineOnly{oldestOnly{at: at}}
 	older := oldestOnly{at: at - 1, found: true, sure: true}
 	for _, tt := range []struct {
 		name   string
@@ -291,7 +298,21 @@ func testOldest(t *testing.T) {
 	if _, found, sure := p.Oldest(false); found || sure {
 		t.Errorf("of a port in use one is found %t, sure %t", found, sure)
 	}
+	owner := make(chan bool, 1)
+	go func() {
+		_, _, sure := p.Oldest(true)
+		owner <- sure
+	}()
+	select {
+	case sure := <-owner:
+		t.Errorf("in use, the owner's answer is not waited for; sure %t", sure)
+		owner <- sure
+	case <-time.After(10 * time.Millisecond):
+	}
 	p.mu.Unlock()
+	if !<-owner {
+		t.Error("the owner is not sure")
+	}
 	p.Close()
 	if _, found, sure := p.Oldest(false); found || !sure {
 		t.Errorf("of a closed port one is found %t, sure %t", found, sure)

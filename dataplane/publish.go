@@ -40,7 +40,7 @@ func (d *Director) publish() {
 		v.marks, v.targets = &marks{d.program}, d.program.Targets()
 	}
 	d.steers(v)
-	v.roles = d.roles.current(d.host)
+	v.roles = d.roles.current(d.host, d.splits)
 	v.sources4, v.sources6, v.sourceLive = d.sources.views(d.host)
 	d.view.Store(v)
 }

@@ -28,7 +28,7 @@ const (
 type familyBook[A comparable] struct {
 	spread func(A) uint32
 
-	sticky map[A]role // roleOwned and roleServer: once given, they stay
+	sticky map[A]role // roleOwned, roleServer and roleTurned: once given, they stay
 	owned  []A        // those with roleOwned
 	vips   map[A]int  // services of each VIP
 	lists  [lists]map[A]bool
@@ -106,10 +106,11 @@ func (b *roleBook) hostChanged() {
 	b.six.hostChanged()
 }
 
-// current brings the table up to date and returns it.
-func (b *roleBook) current(h Host) roleTable {
-	b.four.update(h.IsLocal)
-	b.six.update(h.IsLocal6)
+// current brings the table up to date and returns it. What turns into a VIP, or from
+// one, is marked as such when the director is in use.
+func (b *roleBook) current(h Host, used func() bool) roleTable {
+	b.four.update(h.IsLocal, used)
+	b.six.update(h.IsLocal6, used)
 	return roleTable{b.four.parts, b.six.parts}
 }
 
@@ -161,7 +162,7 @@ func (b *familyBook[A]) hostChanged() {
 }
 
 // update makes anew the parts of the table in which a role has changed.
-func (b *familyBook[A]) update(isLocal func(A) bool) {
+func (b *familyBook[A]) update(isLocal func(A) bool, used func() bool) {
 	changed := map[uint32]bool{}
 	for addr := range b.dirty {
 		n := b.spread(addr) & (roleParts - 1)
@@ -169,7 +170,12 @@ func (b *familyBook[A]) update(isLocal func(A) bool) {
 			b.final[n] = map[A]role{}
 		}
 		was := b.final[n][addr]
-		switch is := b.roleOf(addr, isLocal); {
+		is := b.roleOf(addr, isLocal)
+		if is.isVIP() != was.isVIP() && used() {
+			b.sticky[addr] |= roleTurned
+			is |= roleTurned
+		}
+		switch {
 		case is == was:
 			continue
 		case is == 0:

@@ -11,7 +11,11 @@ const (
 	roleOwned                   // natlb stands in for the host: it answers for the address
 	roleServer                  // a real server, now or since the director started
 	roleSource                  // FULLNAT speaks from it, and natlb answers for it
+	roleTurned                  // it became or ceased to be a VIP while there were connections: see suitors
 )
+
+// isVIP reports whether the address is one, or natlb still answers for it as for one.
+func (r role) isVIP() bool { return r&(roleVIP|roleOwned) != 0 }
 
 // roleTable maps addresses to roles. It is immutable, and every packet asks it
 // twice: a small hash table with open addressing for each family, in parts, so that

@@ -69,7 +69,7 @@ func TestRolesMatchModel(t *testing.T) {
 			if rapid.Bool().Draw(t, "look later") {
 				continue
 			}
-			table := b.current(h)
+			table := b.current(h, func() bool { return false })
 			for _, a := range all {
 				var want role
 				if services[a] > 0 || marked[a] {

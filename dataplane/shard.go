@@ -269,7 +269,7 @@ func (s *Shard) foreignOffload(p *rewrite.Packet) Verdict {
 
 // concerns reports whether a packet has to do with a VIP or a real server.
 func (s *Shard) concerns(p *rewrite.Packet) bool {
-	return s.view.marks != nil || s.view.roles.dst(p)|s.view.roles.src(p) != 0
+	return s.view.marks != nil || (s.view.roles.dst(p)|s.view.roles.src(p))&^roleTurned != 0
 }
 
 // packet decides about one whole packet.

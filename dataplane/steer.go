@@ -45,11 +45,17 @@ func (d *Director) steers(v *view) {
 	}
 	if was := d.view.Load(); was != nil {
 		v.resteered = was.resteered
-		if was.steering != st && slices.ContainsFunc(d.shards, func(s *Shard) bool { return s.entries() > 0 }) {
+		if was.steering != st && d.splits() {
 			v.resteered = true
 		}
 	}
 	v.steering = st
+}
+
+// splits reports whether there are connections in one of several shards, which another
+// way to steer would look for in others. The caller is as of steers.
+func (d *Director) splits() bool {
+	return len(d.shards) > 1 && slices.ContainsFunc(d.shards, func(s *Shard) bool { return s.entries() > 0 })
 }
 
 // asked counts those of a packet's suitors that it has come to.
@@ -76,24 +82,29 @@ func (u *suitors) add(shard int) {
 }
 
 // suitors returns those of a packet received on a side: its client's owner, the former
-// one after a change of steering, and where it may be an answer as well as a request
-// those of the other end (semantics 5.1).
+// one after a change of steering, and those of the other end where that may be the
+// client. It may be one of a packet that a server sends where marks lead it, which can
+// be an answer as well as a request, and where an address has turned into a VIP, or from
+// one, under its connections: answers are tried first, but of what goes to a VIP
+// (semantics 5.1).
 func (v *view) suitors(st steering, p *rewrite.Packet, side Side) (u suitors) {
-	addr, port, end := v.client(p)
+	to := v.roles.dst(p)
+	addr, port, end := v.client(p, to)
 	if end == isSource {
 		u.owner = sourceSteering(int(st.shards)).of(addr, port)
 		u.add(u.owner)
 		return u
 	}
 	u.owner = st.of(addr, port)
-	answer := end == isSender && side&DIPSide != 0 && (v.roles.src(p) != 0 || v.answers(p))
-	likely := answer && v.roles.dst(p)&(roleVIP|roleOwned) == 0
-	if likely {
+	both := (to&roleTurned != 0 || end == isSender && !to.isVIP() && side&DIPSide != 0) &&
+		(v.roles.src(p) != 0 || side&DIPSide != 0 && v.answers(p))
+	if both && to&roleVIP == 0 {
 		u.addClient(st, v, p.Dst, p.DstPort)
 	}
 	u.addClient(st, v, addr, port)
-	if answer {
+	if both {
 		u.addClient(st, v, p.Dst, p.DstPort)
+		u.addClient(st, v, p.Src, p.SrcPort)
 	}
 	return u
 }
@@ -181,13 +192,12 @@ const (
 
 // client returns the end of a packet that is the client: the sender, but of what
 // a real server sends, from its own address or as the VIP, to anything else than
-// a VIP. Of IPv6 the address is folded.
-func (v *view) client(p *rewrite.Packet) (addr uint32, port uint16, end clientEnd) {
-	to := v.roles.dst(p)
+// a VIP. It goes to an address with the roles to. Of IPv6 the address is folded.
+func (v *view) client(p *rewrite.Packet, to role) (addr uint32, port uint16, end clientEnd) {
 	if to&roleSource != 0 {
 		return p.Dst, p.DstPort, isSource
 	}
-	if to&(roleVIP|roleOwned) == 0 && (v.roles.src(p) != 0 || v.answers(p)) && !v.targeted(p) {
+	if !to.isVIP() && (v.roles.src(p) != 0 || v.answers(p)) && !v.targeted(p) {
 		return p.Dst, p.DstPort, isReceiver
 	}
 	return p.Src, p.SrcPort, isSender
@@ -257,8 +267,8 @@ func (s *Shard) taken(h *handed, now time.Duration) Verdict {
 	return s.packet(&h.frame, &s.pkt, now)
 }
 
-// HandedOver returns how many packets have come to another shard than the one
-// that owns their client, and were handed over.
+// HandedOver returns how often packets have been handed over to another shard than the
+// one that they had come to.
 func (d *Director) HandedOver() uint64 { return d.sum(func(s *Shard) uint64 { return s.handed }) }
 
 // sum adds up a counter of all shards, each between two of its batches.

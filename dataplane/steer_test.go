@@ -416,45 +416,101 @@ func TestShardsOfMarkedAnything(t *testing.T) {
 	}
 }
 
-// TestShardsOfClientThatIsVIP: a client whose address becomes a VIP, by a service or by
-// a mark, gets its answers, and is taken for a client where it asks.
-func TestShardsOfClientThatIsVIP(t *testing.T) {
-	client := netip.MustParseAddr("10.10.3.1")
-	for name, change := range map[string]func(w *world){
-		"a service": func(w *world) { w.mustRules(t, "-A -u 10.10.3.1:53 -s rr\n-a -u 10.10.3.1:53 -r 10.20.0.12:53 -m\n") },
-		"a mark": func(w *world) {
-			w.apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: strings.Fields("-A PREROUTING -d 10.10.3.1 -p tcp -j MARK --set-mark 5")}})
-		},
-		"a service, and clients count by their addresses": func(w *world) {
-			w.mustRules(t, "-A -t 10.10.3.1:21 -s rr\n-a -t 10.10.3.1:21 -r 10.20.0.12:21 -m\n")
-		},
+// TestShardsOfBothWays: where marks lead everything to a service, and a server's packet
+// is one of a connection as an answer and of another as a request, it is the answer.
+func TestShardsOfBothWays(t *testing.T) {
+	w := newWorld(nil)
+	m := newMirror(w, 4, func(int) int { return 0 }, func(*dataplane.Config) {})
+	w.mustRules(t, "-A -f 7 -s rr\n-a -f 7 -r 10.20.0.11:0 -m\n")
+	w.apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: strings.Fields("-A PREROUTING -p udp -j MARK --set-mark 7")}})
+	for port := uint16(4000); port < 4020; port++ {
+		client, server := netip.AddrPortFrom(netip.MustParseAddr("10.10.3.1"), port), netip.MustParseAddrPort("10.20.0.11:80")
+		sent(t, w, m, dipLink, server, client) // a request
+		sent(t, w, m, vipLink, client, netip.MustParseAddrPort("10.10.7.1:80"))
+		sent(t, w, m, dipLink, server, client)
+	}
+}
+
+// sent sends a datagram to a director with one shard and its mirror, which have to do
+// the same with it, and to say so before, and returns what they do.
+func sent(t *testing.T, w *world, m *mirror, link uint8, from, to netip.AddrPort) dataplane.Verdict {
+	t.Helper()
+	if link == dipLink {
+		q := ipvs.Question{Proto: ipvs.UDP, Client: to, Server: from}
+		one, err := w.dir.Explain(q)
+		several, err2 := m.dir.Explain(q)
+		if err != nil || err2 != nil || one.Verdict != several.Verdict {
+			t.Errorf("explained for %v to %v are %+v, %v and %+v, %v", from, to, one, err, several, err2)
+		}
+	}
+	p := packettest.Packet{Proto: 17, Src: from, Dst: to}
+	v := w.batch(frame(link, w.from(link, p).Frame()))[0]
+	if err := m.compare(w); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestShardsOfTurnedAddresses: when an address becomes a VIP, or ceases to be one, under
+// its connections as a client or a server's as one, these go on as with one shard.
+func TestShardsOfTurnedAddresses(t *testing.T) {
+	const udp = "-A -u 10.10.1.1:80 -s rr\n-a -u 10.10.1.1:80 -r 10.20.0.11:80 -m\n"
+	mark := func(w *world, words string) {
+		w.apply([]ipvs.Change{{Kind: ipvs.ChangeMarks, Words: strings.Fields(words)}})
+	}
+	for _, tt := range []struct {
+		name    string
+		before  func(w *world)
+		client  string
+		link    uint8 // that it is on
+		server  uint8 // and its server
+		turn    func(w *world)
+		forward bool // what follows is forwarded
+	}{
+		{"a client becomes a service's VIP", func(*world) {}, "10.10.3.1", vipLink, dipLink,
+			func(w *world) { w.mustRules(t, "-A -u 10.10.3.1:53 -s rr\n-a -u 10.10.3.1:53 -r 10.20.0.12:53 -m\n") }, true},
+		{"its server is on the clients' side", func(*world) {}, "10.10.3.1", vipLink, vipLink,
+			func(w *world) { w.mustRules(t, "-A -u 10.10.3.1:53 -s rr\n-a -u 10.10.3.1:53 -r 10.20.0.12:53 -m\n") }, true},
+		{"a client becomes a marked VIP", func(*world) {}, "10.10.3.1", vipLink, dipLink,
+			func(w *world) { mark(w, "-A PREROUTING -d 10.10.3.1 -p tcp -j MARK --set-mark 5") }, true},
+		{"a client becomes a VIP, and clients count by their addresses", func(*world) {}, "10.10.3.1", vipLink, dipLink,
+			func(w *world) { w.mustRules(t, "-A -t 10.10.3.1:21 -s rr\n-a -t 10.10.3.1:21 -r 10.20.0.12:21 -m\n") }, true},
+		{"the VIP of a server's is no more, and is the host's", func(*world) {}, "10.20.0.12", dipLink, dipLink,
+			func(w *world) {
+				w.mustRules(t, "-D -u 10.10.1.1:80\n")
+				w.setHost(func(h *packettest.Host) { h.Locals[netip.MustParseAddr("10.10.1.1")] = true })
+			}, false},
+		{"the mark of a server's VIP is no more", func(w *world) {
+			mark(w, "-A PREROUTING -d 10.10.1.1 -p udp -j MARK --set-mark 5")
+			w.mustRules(t, "-D -u 10.10.1.1:80\n-A -f 5 -s rr\n-a -f 5 -r 10.20.0.11:80 -m\n")
+		}, "10.20.0.12", dipLink, dipLink, func(w *world) { mark(w, "-F") }, true},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
 			ftp := func(c *dataplane.Config) { c.FTPPorts = []uint16{21} }
 			w := newWorld(ftp)
 			m := newMirror(w, 4, func(int) int { return 0 }, ftp)
-			w.mustRules(t, "-A -u 10.10.1.1:80 -s rr\n-a -u 10.10.1.1:80 -r 10.20.0.11:80 -m\n")
-			send := func(link uint8, from, to netip.AddrPort, want dataplane.Verdict) {
-				t.Helper()
-				p := packettest.Packet{Proto: 17, Src: from, Dst: to}
-				if v := w.batch(frame(link, w.from(link, p).Frame()))[0]; v != want {
-					t.Errorf("from %v to %v: %v, want %v", from, to, v, want)
-				}
-				if err := m.compare(w); err != nil {
-					t.Fatal(err)
-				}
-			}
+			w.mustRules(t, udp+"-A -u 10.10.1.9:80\n-a -u 10.10.1.9:80 -r 10.20.0.12:80 -m\n") // both are servers
+			tt.before(w)
 			vip, server := netip.MustParseAddrPort("10.10.1.1:80"), netip.MustParseAddrPort("10.20.0.11:80")
-			for port := uint16(4000); port < 4020; port++ {
-				send(vipLink, netip.AddrPortFrom(client, port), vip, dataplane.Forward)
+			each := func(from uint16, do func(client netip.AddrPort)) {
+				for port := from; port < from+20; port++ {
+					do(netip.AddrPortFrom(netip.MustParseAddr(tt.client), port))
+				}
 			}
-			change(w)
-			for port := uint16(4000); port < 4020; port++ {
-				send(dipLink, server, netip.AddrPortFrom(client, port), dataplane.Forward)
-			}
-			for port := uint16(5000); port < 5020; port++ { // a server that is a client
-				send(dipLink, netip.AddrPortFrom(server.Addr(), port), vip, dataplane.Forward)
-			}
+			each(4000, func(client netip.AddrPort) {
+				if v := sent(t, w, m, tt.link, client, vip); v != dataplane.Forward {
+					t.Fatalf("at first %v is the verdict", v)
+				}
+			})
+			tt.turn(w)
+			each(4000, func(client netip.AddrPort) {
+				for _, v := range []dataplane.Verdict{sent(t, w, m, tt.server, server, client), sent(t, w, m, tt.link, client, vip)} {
+					if tt.forward && v != dataplane.Forward && v != dataplane.DropMartian {
+						t.Errorf("afterwards %v is the verdict", v)
+					}
+				}
+			})
+			each(5000, func(client netip.AddrPort) { sent(t, w, m, tt.link, client, vip) })
 		})
 	}
 }
