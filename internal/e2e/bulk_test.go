@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -233,25 +234,41 @@ func startIperf(t *testing.T, n *lab.Namespace) {
 	awaitListening(t, n, 5201)
 }
 
-// iperf runs a client and returns how many bytes its server received.
+// iperf runs a client and returns how many bytes its server received. Between two runs
+// the server is busy with the end of the first, or does not listen, for a moment.
 func iperf(t *testing.T, n *lab.Namespace, args ...string) float64 {
+	t.Helper()
+	var report iperfReport
+	await(t, "iperf3's server is ready", 20*time.Second, func() bool {
+		report = runIperf(t, n, args...)
+		return !strings.Contains(report.Error, "busy running a test") && !strings.Contains(report.Error, "Connection refused")
+	})
+	if report.Error != "" {
+		t.Fatalf("iperf3: %s", report.Error)
+	}
+	t.Logf("%.2f Gbit/s", report.End.SumReceived.BitsPerSecond/1e9)
+	return report.End.SumReceived.Bytes
+}
+
+// iperfReport is what is of interest of what iperf3 says in JSON.
+type iperfReport struct {
+	Error string
+	End   struct {
+		SumReceived struct {
+			Bytes         float64
+			BitsPerSecond float64 `json:"bits_per_second"`
+		} `json:"sum_received"`
+	}
+}
+
+func runIperf(t *testing.T, n *lab.Namespace, args ...string) (report iperfReport) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.CommandContext(within(t, time.Minute), "iperf3", args...)
 	cmd.Stdout = &out
 	err := n.Run(cmd)
-	var report struct {
-		Error string
-		End   struct {
-			SumReceived struct {
-				Bytes         float64
-				BitsPerSecond float64 `json:"bits_per_second"`
-			} `json:"sum_received"`
-		}
+	if jsonErr := json.Unmarshal(out.Bytes(), &report); jsonErr != nil || err != nil && report.Error == "" {
+		t.Fatalf("iperf3: %v, %v", err, jsonErr)
 	}
-	if jsonErr := json.Unmarshal(out.Bytes(), &report); jsonErr != nil || err != nil || report.Error != "" {
-		t.Fatalf("iperf3: %v, %v, %q", err, jsonErr, report.Error)
-	}
-	t.Logf("%.2f Gbit/s", report.End.SumReceived.BitsPerSecond/1e9)
-	return report.End.SumReceived.Bytes
+	return report
 }

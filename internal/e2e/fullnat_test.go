@@ -19,7 +19,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -281,11 +280,7 @@ func TestFullNATIperf(t *testing.T) {
 	begin(t, "iperf3", "ip")
 	c := newCourse(t, lab.CourseOptions{Servers: 1})
 	strangeGateway(t, c)
-	log := &logBuffer{}
-	server := exec.Command("iperf3", "--server")
-	server.Stdout, server.Stderr = log, log
-	runDaemon(t, c.Servers[0], server, log)
-	awaitListening(t, c.Servers[0], 5201)
+	startIperf(t, c.Servers[0])
 	d := courseDirector(t, c)
 	d.ctl("source add 192.168.56.240")
 	fullOver(d, "-t 192.168.0.178:5201", c.RIPs...)

@@ -62,11 +62,7 @@ func TestSoak(t *testing.T) {
 	for _, s := range c.Servers {
 		serveEcho(t, s, ":53")
 	}
-	log := &logBuffer{}
-	server := exec.Command("iperf3", "--server")
-	server.Stdout, server.Stderr = log, log
-	runDaemon(t, c.Servers[0], server, log)
-	awaitListening(t, c.Servers[0], 5201)
+	startIperf(t, c.Servers[0])
 	d := courseDirector(t, c, "--shards", "2")
 	balance(d, c)
 	balanceOver(d, "-u 192.168.0.178:53", c.RIPs...)
