@@ -22,7 +22,7 @@ import compare, oracle
 SETS = ("open", "own")            # recorded with different addresses, weights, ports and orders
 KINDS = ("later", "difference", "unstable")
 GUEST_SLACK = 20                  # seconds that expiry times may differ where natlb plays in the guest: it lags behind on a busy machine
-AGAIN = 2                         # how often a scenario is played again whose difference may come of the load
+AGAIN = 3                         # how often a scenario is played again whose difference may come of the load
 FIRM = ("picks",)                 # a field that no load on the machine can change: such a difference is never played again
 
 # the director's link-local addresses are good: until then its kernel asks nobody for a neighbour
