@@ -126,8 +126,8 @@ func (p *AFPacket) Recv(fs []Frame) (int, error) {
 
 // Oldest returns when the oldest frame was received that the last Recv returned and none
 // has given back, or else the next one would return: nanoseconds of the kernel's
-// real-time clock. It finds none where there is no ring. Any goroutine may call it; but
-// for the owner it does not wait while a call is under way, and is not sure.
+// real-time clock. It finds none where there is no ring. Any goroutine may call it; one
+// that is not the owner does not wait for a call under way, and is not sure then.
 func (p *AFPacket) Oldest(owner bool) (at time.Duration, found, sure bool) {
 	if owner {
 		p.mu.Lock()

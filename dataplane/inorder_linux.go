@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"natlb/conntrack"
+	"natlb/rewrite"
 )
 
 // Several workers are several processors: the one that is awake would overtake the
@@ -145,26 +148,26 @@ func oldest(p Port, owner bool) (at time.Duration, found, sure bool) {
 // shape: no fragment, and no extension header of IPv6.
 func endsTCP(f Frame) bool {
 	const (
-		ethernet = 14
-		flags    = 13 // behind the TCP header's start
-		ends     = 1 | 2 | 4
+		l3    = rewrite.EthernetLen
+		flags = 13 // behind the TCP header's start
+		ends  = conntrack.FlagFIN | conntrack.FlagSYN | conntrack.FlagRST
 	)
 	b := f.Data
-	if len(b) < ethernet+20 {
+	if len(b) < l3+20 {
 		return false
 	}
-	tcp := ethernet
+	tcp := l3
 	switch binary.BigEndian.Uint16(b[12:]) {
 	case etherTypeIPv4:
-		if b[ethernet+9] != unix.IPPROTO_TCP || binary.BigEndian.Uint16(b[ethernet+6:])&0x3fff != 0 {
+		if b[l3+ipProtocol] != rewrite.ProtoTCP || binary.BigEndian.Uint16(b[l3+ipFragment:])&0x3fff != 0 {
 			return false
 		}
-		tcp += int(b[ethernet]&15) * 4
+		tcp += int(b[l3]&15) * 4
 	case etherTypeIPv6:
-		if b[ethernet+6] != unix.IPPROTO_TCP {
+		if b[l3+ip6NextHeader] != rewrite.ProtoTCP {
 			return false
 		}
-		tcp += 40
+		tcp += ip6Len
 	default:
 		return false
 	}

@@ -98,13 +98,15 @@ func (v *view) suitors(st steering, p *rewrite.Packet, side Side) (u suitors) {
 	u.owner = st.of(addr, port)
 	both := (to&roleTurned != 0 || end == isSender && !to.isVIP() && side&DIPSide != 0) &&
 		(v.roles.src(p) != 0 || side&DIPSide != 0 && v.answers(p))
-	if both && to&roleVIP == 0 {
-		u.addClient(st, v, p.Dst, p.DstPort)
-	}
-	u.addClient(st, v, addr, port)
-	if both {
+	switch {
+	case !both:
+		u.addClient(st, v, addr, port)
+	case to&roleVIP == 0:
 		u.addClient(st, v, p.Dst, p.DstPort)
 		u.addClient(st, v, p.Src, p.SrcPort)
+	default:
+		u.addClient(st, v, p.Src, p.SrcPort)
+		u.addClient(st, v, p.Dst, p.DstPort)
 	}
 	return u
 }
