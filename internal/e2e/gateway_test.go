@@ -31,11 +31,14 @@ func TestGateway(t *testing.T) {
 			serveEcho(t, c.Servers[0], ":53")
 			d := courseDirector(t, c)
 			balance(d, c)
+			dialFrom(t, c.Clients[0], portsOfVIP)
 			checkBalanced(t, c)
 
+			dialFrom(t, c.Clients[0], portsOfServers)
 			server, client := lab.NewClient(c.Servers[0], netip.Addr{}), firstClient(c)
 			checkReaches(t, "server-1", server, c.CIPs[0][0], "client-1")
 			checkReaches(t, "client-1", client, c.RIPs[0], "server-1")
+			dialFrom(t, c.Clients[0], portsOfVIP)
 			checkBalanced(t, c)
 			if !o.IPForward {
 				if got := snmp(t, c.Director, "Ip", "ForwDatagrams"); got != 0 {
@@ -51,6 +54,21 @@ func serveClientSide(t *testing.T, c *lab.Course) {
 	t.Helper()
 	servePage(t, c.Clients[0], ":80")
 	serveEcho(t, c.Clients[0], ":53")
+}
+
+// A client that reaches a server by the VIP and past it needs different ports for the
+// two, as with any director: to the server both are the client, and the SYN of one
+// meets what the other has left in TIME_WAIT. It may answer with an old ACK, which the
+// client resets, and the next SYN of the closed connection is scheduled anew.
+const (
+	portsOfVIP     = "40000 49999"
+	portsOfServers = "50000 59999"
+)
+
+// dialFrom has the kernel draw the ports of the machine's connections from a range.
+func dialFrom(t *testing.T, n *lab.Namespace, ports string) {
+	t.Helper()
+	must(t, n.Sysctl("net.ipv4.ip_local_port_range", ports))
 }
 
 // checkReaches checks that a machine reaches another by ping, TCP and UDP, in
