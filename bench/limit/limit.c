@@ -27,7 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BATCH = 64, SLOT = 2048, SLOTS = 8192, BLOCK = 64 << 10, STRIDE = (66 << 10) + 64, HEAD = 8,
+enum { BATCH = 64, SLOT = 2048, SLOTS = 32768, BLOCK = 64 << 10, STRIDE = (66 << 10) + 64, HEAD = 8,
        VNET = sizeof(struct virtio_net_hdr), NEEDS_CSUM = VIRTIO_NET_HDR_F_NEEDS_CSUM };
 
 struct frame { uint8_t *data; uint32_t len; struct virtio_net_hdr vnet; };

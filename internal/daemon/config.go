@@ -84,7 +84,7 @@ func (c *Config) shards() int {
 
 // Sizes of receive rings, in frames of 2 KiB.
 const (
-	RingBySpeed = -1 // 8,192 up to 10 Gbit/s, which are full after some 10 ms, and more for faster links
+	RingBySpeed = -1 // as many as slotsFor says, within a sixteenth of the memory
 	maxRing     = 1 << 20
 )
 

@@ -48,17 +48,23 @@ func (d *daemon) ringSlots(speed int) int {
 	const slot = 2048 // bytes
 	want := d.cfg.Ring
 	if want == RingBySpeed {
-		want = slotsFor(speed)
+		want = slotsFor(speed, d.cfg.Shards)
 	}
 	return min(want, totalMemory()/16/slot/(len(d.links.links)*d.cfg.Shards))
 }
 
-// slotsFor returns how many frames of full size a link of that speed in Mbit/s
-// receives in some 10 ms, at least as many as one of 10 Gbit/s: one that does not
-// tell its speed is mostly a virtual one.
-func slotsFor(speed int) int {
-	const of10G = 8192
-	return min(max(of10G, of10G*(speed/1000)/10), maxRing)
+// slotsFor returns how many frames a ring holds of a link of that speed in Mbit/s
+// with so many rings: what is received in some 10 ms, at least as much as at 10
+// Gbit/s (a link that does not tell its speed is mostly a virtual one), and all of
+// them together the windows of eight greedy TCP connections. A director that is the
+// narrowest place of their way otherwise loses packets all the time, and moves two
+// thirds of what it can (bench/results/2026-11-23-ring.md).
+func slotsFor(speed, rings int) int {
+	const (
+		of10G   = 8192
+		windows = 32768 // frames of 1,500 bytes; Linux offers a window of 3 MB and more
+	)
+	return min(max(of10G, of10G*(speed/1000)/10, windows/rings), maxRing)
 }
 
 // bufferFor returns the receive buffer of a link of that speed, in bytes; 0 for
