@@ -44,7 +44,7 @@ func runCommand() *cobra.Command {
 	f.BoolVar(&noFTP, "no-ftp", false, "do not follow the data connections of FTP")
 	f.IntVar(&cfg.MaxConns, "max-conns", 0, "cap on connections (default: what fits into a quarter of the memory)")
 	f.StringVar((*string)(&cfg.Polling), "poll", string(cfg.Polling), "wait for frames asleep (idle), looking for a moment first (adaptive), or never asleep (busy)")
-	f.IntVar(&cfg.Ring, "ring", daemon.RingBySpeed, "frames that the receive ring of a link holds; 2 KiB each; 0: no ring, -1: by the link's speed and the number of shards, within a sixteenth of the memory")
+	f.IntVar(&cfg.Ring, "ring", daemon.RingBySpeed, "frames that a link's receive ring holds, 2 KiB each, divided among shards, within a sixteenth of the memory for all; 0: no ring, -1: by the link's speed")
 	f.BoolVar(&cfg.MergeUDP, "merge-datagrams", false, "send neighbouring datagrams of a flow as one super-packet, as is done with TCP")
 	f.IntVar(&cfg.Shards, "shards", 0, "threads that share the clients among them (default: half of the processors)")
 	f.BoolVar(&cfg.Quiesce, "quiesce-unreachable", false, "no new connections for real servers that cannot be reached (sysctl quiesce_unreachable, whose default this makes 1)")

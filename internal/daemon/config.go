@@ -84,7 +84,7 @@ func (c *Config) shards() int {
 
 // Sizes of receive rings, in frames of 2 KiB.
 const (
-	RingBySpeed = -1 // as many as slotsFor says, within a sixteenth of the memory
+	RingBySpeed = -1 // what slotsFor says
 	maxRing     = 1 << 20
 )
 

@@ -41,30 +41,38 @@ func (d *daemon) maxConns() int {
 	return min(totalMemory()/4/conntrack.MostEntryBytes, conntrack.DefaultMax)
 }
 
-// ringSlots returns the size of the ring of one port: what was asked for, or what
-// fits the link's speed in Mbit/s, but no more than that all rings together take a
-// sixteenth of the machine's memory.
+// ringSlots returns the size of the ring that each shard has of a link of that speed.
 func (d *daemon) ringSlots(speed int) int {
-	const slot = 2048 // bytes
-	want := d.cfg.Ring
-	if want == RingBySpeed {
-		want = slotsFor(speed, d.cfg.Shards)
-	}
-	return min(want, totalMemory()/16/slot/(len(d.links.links)*d.cfg.Shards))
+	return ringOf(d.cfg.Ring, speed, d.cfg.Shards, len(d.links.links), totalMemory())
 }
 
-// slotsFor returns how many frames a ring holds of a link of that speed in Mbit/s
-// with so many rings: what is received in some 10 ms, at least as much as at 10
-// Gbit/s (a link that does not tell its speed is mostly a virtual one), and all of
-// them together the windows of eight greedy TCP connections. A director that is the
-// narrowest place of their way otherwise loses packets all the time, and moves two
-// thirds of what it can (bench/results/2026-11-23-ring.md).
+// ringOf returns how many frames each shard's ring of a link holds: its share of what
+// was asked for, or what fits the link's speed in Mbit/s, but no more than that all
+// rings of all links together take a sixteenth of the machine's memory in bytes.
+func ringOf(asked, speed, shards, links, memory int) int {
+	const slot = 2048 // bytes
+	each := asked / shards
+	switch asked {
+	case 0:
+		return 0
+	case RingBySpeed:
+		each = slotsFor(speed, shards)
+	}
+	return max(min(each, memory/16/slot/(links*shards)), 1)
+}
+
+// slotsFor returns how many frames fit each of so many rings of a link of that speed:
+// what is received in some 10 ms, at least as much as at 10 Gbit/s (a link that does
+// not tell its speed is mostly a virtual one), and in all of them together what eight
+// greedy TCP connections may have under way. A director that is the narrowest place of
+// their way otherwise loses packets all the time, and moves little more than half of
+// what it can (bench/results/2026-11-23-ring.md).
 func slotsFor(speed, rings int) int {
 	const (
-		of10G   = 8192
-		windows = 32768 // frames of 1,500 bytes; Linux offers a window of 3 MB and more
+		of10G = 8192
+		eight = 32768 // measured: with Linux's default of 4 MB a sender half of it is too little
 	)
-	return min(max(of10G, of10G*(speed/1000)/10, windows/rings), maxRing)
+	return min(max(of10G, of10G*(speed/1000)/10, eight/rings), maxRing)
 }
 
 // bufferFor returns the receive buffer of a link of that speed, in bytes; 0 for

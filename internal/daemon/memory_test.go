@@ -15,3 +15,27 @@ func TestSizesBySpeed(t *testing.T) {
 		}
 	}
 }
+
+// TestRingOf: what was asked for is for all shards together, and all rings of all
+// links stay within a sixteenth of the memory, whoever sized them.
+func TestRingOf(t *testing.T) {
+	const plentiful = 64 << 30
+	for _, tt := range []struct{ asked, shards, links, memory, want int }{
+		{0, 1, 2, plentiful, 0},
+		{1000, 1, 2, plentiful, 1000},
+		{1000, 4, 2, plentiful, 250},
+		{3, 4, 2, plentiful, 1},
+		{RingBySpeed, 1, 2, plentiful, 32768},
+		{RingBySpeed, 2, 2, plentiful, 16384},
+		{RingBySpeed, 1, 2, 2 << 30, 32768},
+		{RingBySpeed, 1, 2, 1 << 30, 16384},
+		{RingBySpeed, 1, 1, 1 << 30, 32768},
+		{RingBySpeed, 2, 4, 1 << 30, 4096},
+		{maxRing, 1, 2, 512 << 20, 8192},
+		{RingBySpeed, 1, 2, 1 << 10, 1},
+	} {
+		if got := ringOf(tt.asked, 10_000, tt.shards, tt.links, tt.memory); got != tt.want {
+			t.Errorf("%d frames for %d shards, %d links, %d MiB: rings of %d, want %d", tt.asked, tt.shards, tt.links, tt.memory>>20, got, tt.want)
+		}
+	}
+}

@@ -22,7 +22,7 @@ func checkDrops(f *Facts, r *report) {
 		prefix := "link-" + l.Name + "-"
 		received, dropped := f.counter(prefix+"received"), f.counter(prefix+"kernel-dropped")
 		sent, failed := f.counter(prefix+"sent"), f.counter(prefix+"send-failed")
-		slow := "natlb counters; the machine is at its limit, or cap_net_admin (large buffers) is missing"
+		slow := "natlb counters; the machine is at its limit, the ring is short (natlb run --ring), or cap_net_admin (large buffers) is missing"
 		before := len(r.findings)
 		switch {
 		case dropped.Moved > 0 || much(dropped.Count, received.Count):

@@ -168,7 +168,7 @@ func footprintOf(t *testing.T, d *director) (f footprint) {
 		}
 		n, _ := strconv.Atoi(words[1]) // of other lines no number is needed
 		switch words[0] {
-		case "VmRSS:":
+		case "RssAnon:": // the rings are not its own
 			f.resident = n << 10
 		case "Threads:":
 			f.threads = n
