@@ -471,7 +471,7 @@ func TestDoctorLimits(t *testing.T) {
 	serveEcho(t, c.Servers[0], ":53")
 	socket := socketPath(t)
 	wrapped := exec.Command("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin",
-		program, "run", "--socket", socket, "--vip-if", lab.VIPLink, "--dip-if", lab.DIPLink, "--max-conns", "4")
+		program, "run", "--socket", socket, "--vip-if", lab.VIPLink, "--dip-if", lab.DIPLink, "--max-conns", "4", "--ring", "8192")
 	d := launchCommand(t, c.Director, socket, wrapped)
 	d.awaitReady()
 	balance(d, c)
