@@ -84,7 +84,7 @@ func (c *Config) shards() int {
 
 // Sizes of receive rings, in frames of 2 KiB.
 const (
-	RingBySpeed = -1 // what slotsFor says
+	RingBySpeed = -1 // what the link's speed and the number of shards ask for (slotsFor)
 	maxRing     = 1 << 20
 )
 

@@ -112,7 +112,7 @@ func TestSoak(t *testing.T) {
 		t.Error("the load was not what it is meant to be")
 	}
 	// In a short run arenas and table are still being touched for the first time.
-	if late.resident > early.resident*5/4+32<<20 || late.files > early.files+4 || late.threads > early.threads+8 {
+	if late.memory > early.memory*5/4+32<<20 || late.files > early.files+4 || late.threads > early.threads+8 {
 		t.Errorf("the director had %v, and has %v", early, late)
 	}
 	if lost := counter(t, d, "link-vip0-kernel-dropped") + counter(t, d, "link-dip0-kernel-dropped"); lost > 0 {
@@ -148,10 +148,10 @@ func soakBulk(t *testing.T, ctx context.Context, c *lab.Course) {
 }
 
 // footprint is what a process takes.
-type footprint struct{ resident, files, threads int }
+type footprint struct{ memory, files, threads int }
 
 func (f footprint) String() string {
-	return fmt.Sprintf("%d MiB, %d files, %d threads", f.resident>>20, f.files, f.threads)
+	return fmt.Sprintf("%d MiB, %d files, %d threads", f.memory>>20, f.files, f.threads)
 }
 
 func footprintOf(t *testing.T, d *director) (f footprint) {
@@ -170,7 +170,7 @@ func footprintOf(t *testing.T, d *director) (f footprint) {
 		n, _ := strconv.Atoi(words[1]) // of other lines no number is needed
 		switch words[0] {
 		case "RssAnon:": // the rings are not its own
-			f.resident = n << 10
+			f.memory = n << 10
 		case "Threads:":
 			f.threads = n
 		}
