@@ -25,8 +25,11 @@ type ring struct {
 	copies []int // frames of this batch that come by the queue
 }
 
+// SlotSize is what a slot of a receive ring takes, in bytes: a frame of up to that less
+// the kernel's header.
+const SlotSize = 2048
+
 const (
-	slotSize = 2048
 	// blockSize is the piece in which the kernel allocates: larger ones may not
 	// be had on a machine that has run for long.
 	blockSize = 64 << 10
@@ -52,7 +55,7 @@ func openRing(fd, slots int) (*ring, error) {
 	if !segmentsDatagrams() {
 		return nil, errRingBlocks
 	}
-	const perBlock = blockSize / slotSize
+	const perBlock = blockSize / SlotSize
 	blocks := max(slots/perBlock, 1)
 	for _, o := range []struct{ opt, value int }{
 		{unix.PACKET_VERSION, unix.TPACKET_V2},
@@ -63,7 +66,7 @@ func openRing(fd, slots int) (*ring, error) {
 			return nil, fmt.Errorf("packet socket option %d: %w", o.opt, err)
 		}
 	}
-	req := unix.TpacketReq{Block_size: blockSize, Block_nr: uint32(blocks), Frame_size: slotSize, Frame_nr: uint32(blocks * perBlock)}
+	req := unix.TpacketReq{Block_size: blockSize, Block_nr: uint32(blocks), Frame_size: SlotSize, Frame_nr: uint32(blocks * perBlock)}
 	if err := unix.SetsockoptTpacketReq(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, &req); err != nil {
 		return nil, fmt.Errorf("PACKET_RX_RING: %w", err)
 	}
@@ -77,7 +80,7 @@ func openRing(fd, slots int) (*ring, error) {
 
 func (r *ring) close() error { return unix.Munmap(r.mem) }
 
-func (r *ring) slot(i int) []byte { return r.mem[i*slotSize : (i+1)*slotSize : (i+1)*slotSize] }
+func (r *ring) slot(i int) []byte { return r.mem[i*SlotSize : (i+1)*SlotSize : (i+1)*SlotSize] }
 
 func header(slot []byte) *unix.Tpacket2Hdr {
 	return (*unix.Tpacket2Hdr)(unsafe.Pointer(unsafe.SliceData(slot)))

@@ -50,7 +50,6 @@ func (d *daemon) ringSlots(speed int) int {
 // was asked for, or what fits the link's speed in Mbit/s, but no more than that all
 // rings of all links together take a sixteenth of the machine's memory in bytes.
 func ringOf(asked, speed, shards, links, memory int) int {
-	const slot = 2048 // bytes
 	each := asked / shards
 	switch asked {
 	case 0:
@@ -58,7 +57,7 @@ func ringOf(asked, speed, shards, links, memory int) int {
 	case RingBySpeed:
 		each = slotsFor(speed, shards)
 	}
-	return max(min(each, memory/16/slot/(links*shards)), 1)
+	return max(min(each, memory/16/dataplane.SlotSize/(links*shards)), 1)
 }
 
 // slotsFor returns how many frames fit each of so many rings of a link of that speed:
